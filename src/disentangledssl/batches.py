@@ -1,0 +1,196 @@
+"""Mini-batches, augmentation and sampling noise for all streams of a stack.
+
+Everything random of an epoch is drawn in chunks of many mini-batches at a time, each stream from its own
+generators, so that the cost per mini-batch is that of a few large tensor operations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from disentangledssl.streams import Stream, generator
+from disentangledssl.vmf import noise_around_first_axis
+
+CHUNK = 32  # mini-batches drawn at a time: part of what the random numbers depend on
+
+
+@dataclass(frozen=True)
+class FoldData:
+    """The training pairs of one fold, scaled and on the device.
+
+    Attributes
+    ----------
+    views : pair of tensors, (rows of the view, features)
+    rows : pair of tensors, (training pairs,)
+        For each training pair the row of each view.
+    """
+
+    views: tuple[torch.Tensor, torch.Tensor]
+    rows: tuple[torch.Tensor, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a view is augmented (App. H.1; numbers from the authors' code).
+
+    Attributes
+    ----------
+    noise_std : float
+        Standard deviation of the added noise.
+    drop_fraction : float
+        Share of the dimensions set to zero: exactly ``int(share * dimensions)`` of them.
+    dimensions : int or None
+        Only the first so many dimensions are touched (the mixed simulation); None = all.
+    """
+
+    noise_std: float
+    drop_fraction: float
+    dimensions: int | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One mini-batch, ``(streams, batch, features)`` each.
+
+    Attributes
+    ----------
+    x : pair of tensors
+        The augmented views.
+    v : pair of tensors or None
+        The views augmented once more (methods that contrast two versions of a view).
+    noise : pair of tensors or None
+        vMF noise around the first axis (methods that sample).
+    """
+
+    x: tuple[torch.Tensor, torch.Tensor]
+    v: tuple[torch.Tensor, torch.Tensor] | None
+    noise: tuple[torch.Tensor, torch.Tensor] | None
+
+
+def augment(x: torch.Tensor, augmentation: Augmentation, draws: torch.Generator) -> torch.Tensor:
+    """Return an augmented copy: per sample one of noise, dropped dimensions or nothing, with equal chance.
+
+    Parameters
+    ----------
+    x : tensor, (samples, features)
+    augmentation : Augmentation
+    draws : torch.Generator
+        On the device of ``x``.
+
+    Returns
+    -------
+    tensor, (samples, features)
+    """
+    out = x.clone()
+    active = augmentation.dimensions or x.shape[1]
+    kind = torch.randint(3, (len(x),), generator=draws, device=x.device)
+    noisy = (kind == 0).nonzero()[:, 0]
+    noise = torch.randn(len(noisy), active, generator=draws, device=x.device, dtype=x.dtype)
+    out[noisy, :active] += noise.mul_(augmentation.noise_std)
+    dropped = (kind == 1).nonzero()
+    count = int(augmentation.drop_fraction * active)
+    out[dropped, random_subsets(len(dropped), active, count, draws, x.device)] = 0
+    return out
+
+
+def random_subsets(
+    samples: int, size: int, count: int, draws: torch.Generator, device: torch.device | str
+) -> torch.Tensor:
+    """Draw ``count`` of ``size`` without replacement for every sample, ``(samples, count)``.
+
+    Floyd's algorithm, all samples at once: ``count`` numbers a sample instead of a sort of ``size``.
+    """
+    uniform = torch.rand(count, samples, generator=draws, device=device, dtype=torch.float64)
+    chosen = torch.empty(count, samples, dtype=torch.int64, device=device)
+    for position, largest in enumerate(range(size - count, size)):
+        candidate = (uniform[position] * (largest + 1)).long()
+        taken = (chosen[:position] == candidate).any(0)
+        chosen[position] = torch.where(taken, largest, candidate)
+    return chosen.T
+
+
+def steps_per_epoch(folds: Sequence[FoldData], batch_size: int) -> int:
+    """Full mini-batches that every fold can serve; the last partial one is dropped (SPEC: paper's code).
+
+    All folds take the number of the smallest, so that folds can be trained in one stack and a run does not
+    depend on which others are in it.
+    """
+    smallest = min(len(fold.rows[0]) for fold in folds)
+    return smallest // min(batch_size, smallest)
+
+
+class Feed:
+    """Serves the mini-batches of an epoch for several streams at once.
+
+    Parameters
+    ----------
+    folds : mapping of fold to FoldData
+        Every fold of the data set, also those that no stream here uses: they decide the steps.
+    streams : sequence of Stream
+    batch_size : int
+    augmentation : pair of Augmentation
+        One a view.
+    second_version : bool
+        Whether ``Batch.v`` is wanted.
+    sample_dimensions : int or None
+        Dimensions of the vMF noise, None for no noise.
+    kappa : float
+    """
+
+    def __init__(
+        self,
+        folds: dict[int, FoldData],
+        streams: Sequence[Stream],
+        *,
+        batch_size: int,
+        augmentation: tuple[Augmentation, Augmentation],
+        second_version: bool,
+        sample_dimensions: int | None,
+        kappa: float,
+    ):
+        self.folds, self.streams = folds, list(streams)
+        self.batch = min(batch_size, *(len(fold.rows[0]) for fold in folds.values()))
+        self.steps = steps_per_epoch(list(folds.values()), batch_size)
+        self.augmentation, self.second_version = augmentation, second_version
+        self.sample_dimensions, self.kappa = sample_dimensions, kappa
+        self.device = next(iter(folds.values())).rows[0].device
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Yield the mini-batches of one epoch."""
+
+        def generators(purpose: str, view: int) -> list[torch.Generator]:
+            return [generator(s, purpose, view=view, epoch=epoch, device=self.device) for s in self.streams]
+
+        orders = [
+            torch.randperm(len(self.folds[s.fold].rows[0]), generator=draws, device=self.device)
+            for s, draws in zip(self.streams, generators("batches", 0), strict=True)
+        ]
+        augmenting = {m: generators("augment", m + 1) for m in (0, 1)}
+        sampling = {m: generators("sample", m + 1) for m in (0, 1)}
+        for start in range(0, self.steps, CHUNK):
+            steps = min(CHUNK, self.steps - start)
+            chosen = [order[start * self.batch : (start + steps) * self.batch] for order in orders]
+            x, v, noise = zip(*(self._chunk(m, chosen, augmenting[m], sampling[m]) for m in (0, 1)), strict=True)
+            for step in range(steps):
+                rows = slice(step * self.batch, (step + 1) * self.batch)
+                yield Batch(
+                    x=(x[0][:, rows], x[1][:, rows]),
+                    v=(v[0][:, rows], v[1][:, rows]) if self.second_version else None,
+                    noise=(noise[0][:, rows], noise[1][:, rows]) if self.sample_dimensions else None,
+                )
+
+    def _chunk(self, m: int, chosen, augmenting, sampling):
+        x, v, normal = [], [], []
+        for stream, pairs, augment_draws, sample_draws in zip(self.streams, chosen, augmenting, sampling, strict=True):
+            fold = self.folds[stream.fold]
+            x.append(augment(fold.views[m][fold.rows[m][pairs]], self.augmentation[m], augment_draws))
+            if self.second_version:
+                v.append(augment(x[-1], self.augmentation[m], augment_draws))
+            if self.sample_dimensions:
+                shape = (len(pairs), self.sample_dimensions)
+                normal.append(torch.randn(shape, generator=sample_draws, device=self.device))
+        noise = noise_around_first_axis(torch.stack(normal), self.kappa) if normal else None
+        return torch.stack(x), torch.stack(v) if v else None, noise

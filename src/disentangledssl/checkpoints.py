@@ -1,0 +1,79 @@
+"""Saving and loading: checkpoints to resume from, finished models to use."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from disentangledssl.errors import InputError
+from disentangledssl.files import atomic
+
+METADATA_KEY = "disentangledssl"
+
+
+def fingerprint(settings: Mapping[str, Any], files: Iterable[str | os.PathLike[str]]) -> str:
+    """Digest of everything that a stack's weights depend on: settings and the content of files."""
+    digest = hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
+    for file in files:
+        with open(file, "rb") as handle:
+            digest.update(hashlib.file_digest(handle, "blake2b").digest())
+    return digest.hexdigest()
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint under its name in one step (a kill leaves the old one)."""
+    with atomic(path) as part:
+        torch.save(state, part)
+
+
+def load_checkpoint(path: Path, expected: str, device: torch.device) -> dict[str, Any] | None:
+    """Load a checkpoint, or return None if there is none or it was made under other settings or data.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        found = state["fingerprint"]
+    except Exception as error:  # torch raises many kinds for a damaged archive
+        raise InputError(
+            path, "", f"the checkpoint is damaged ({type(error).__name__})", "delete it; training then starts anew"
+        ) from error
+    return state if found == expected else None
+
+
+def save_models(path: Path, tensors: Mapping[str, torch.Tensor], info: Mapping[str, Any]) -> None:
+    """Write a stack's weights (safetensors: no pickle) with ``info`` as JSON; same content, same bytes."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic(path) as part:
+        save_file(contiguous, part, metadata={METADATA_KEY: json.dumps(info, sort_keys=True)})
+
+
+def load_models(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read what :func:`save_models` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or not a stack of this package.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            info = json.loads(file.metadata()[METADATA_KEY])
+            return {name: file.get_tensor(name) for name in file.keys()}, info  # noqa: SIM118 (not a mapping)
+    except FileNotFoundError:
+        raise InputError(path, "", "no such file", "train it first") from None
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        raise InputError(path, "", f"is not a readable stack of models ({error})", "delete it and run again") from error

@@ -1,0 +1,374 @@
+"""The config: checked, and resolved into what each stage of each data set needs.
+
+Imports neither torch nor pandas: this runs whenever the Snakefile is parsed.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from disentangledssl.errors import InputError, first_few
+from disentangledssl.settings import AugmentationSettings, ScalingSettings, Strict, TrainingSettings, optional
+
+SELECTED = "selected"
+
+
+class Stage(NamedTuple):
+    """A stage that is trained: its grid's axes, and the axes that decide what its runs can share."""
+
+    axes: tuple[str, ...]
+    group: tuple[str, ...]
+
+
+STAGES = {
+    "clip": Stage(axes=(), group=()),
+    "step1": Stage(axes=("beta",), group=()),
+    "step2": Stage(axes=("beta", "lam"), group=("beta",)),
+}
+
+Weight = Annotated[float, Field(ge=0)]
+
+
+class SimulationSource(Strict):
+    """How a simulated data set is drawn (SPEC: paper App. H.1)."""
+
+    variant: Literal["entangled", "mixed", "noisy", "nonlinear"]
+    n: int = Field(ge=10, description="pairs")
+    seed: int = Field(ge=0, description="seed of the data")
+    noise: float = Field(ge=0, description="standard deviation added to the data (noisy, nonlinear)")
+
+
+class ScreenSource(Strict):
+    """Which drug screen is curated, and how."""
+
+    screen: Literal["lincs_consensus", "lincs_cells", "cell_injury"]
+    wells_per_molecule: int | None = Field(ge=1, description="at most so many wells a molecule; null = all")
+    molecules: int | None = Field(ge=10, description="keep only so many molecule groups (tests); null = all")
+    seed: int = Field(ge=0, description="seed of both draws")
+    shuffled: bool = Field(description="give each group the molecule of another: a null control")
+
+
+class SplitSettings(Strict):
+    """How pairs are divided."""
+
+    kind: Literal["random", "group_folds", "group_holdout"] = Field(
+        description="random: pairs, training and test only; group_folds: whole groups, each tested once; "
+        "group_holdout: whole groups, one split"
+    )
+    folds: int = Field(ge=1, description="of group_folds; the other kinds make one")
+    train_fraction: float = Field(gt=0, lt=1, description="training and validation together; not of group_folds")
+    validation_fraction: float = Field(ge=0, lt=1, description="of all groups, taken from training; not of random")
+    seed: int = Field(ge=0)
+    use_folds: int | None = Field(ge=1, description="run only the first so many folds; null = all")
+
+
+class ViewScaling(Strict):
+    """Scaling of both views."""
+
+    view1: ScalingSettings
+    view2: ScalingSettings
+
+
+class Mol2vecSettings(Strict):
+    """How the molecule embedding is trained (Jaeger et al. 2018)."""
+
+    dimensions: int = Field(ge=1)
+    window: int = Field(ge=1)
+    epochs: int = Field(ge=1)
+    minimum_count: int = Field(ge=1, description="rarer words become UNK")
+    seed: int = Field(ge=0)
+
+
+class ProbeSettings(Strict):
+    """The linear probe."""
+
+    solver: Literal["newton-cholesky", "lbfgs"] = Field(description="exact optimum, or the authors' early stop")
+    max_iter: int = Field(ge=1)
+
+
+class RetrievalSettings(Strict):
+    """How retrieval is scored."""
+
+    top: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="N of the top-N accuracies")
+    bootstrap: int = Field(ge=10, description="resamples of molecules for the standard errors")
+
+
+TrainingOverrides = optional(TrainingSettings, "TrainingOverrides")
+StageOverrides = dict[Literal[tuple(STAGES)], TrainingOverrides]
+Grids = dict[Literal[tuple(STAGES)], dict[Literal["beta", "lam"], list[Weight | Literal["selected"]]]]
+
+
+class Family(Strict):
+    """What all data sets of one source share."""
+
+    training: TrainingOverrides = TrainingOverrides()
+    stages: StageOverrides = {}
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    step2_starts_from: Literal["own_seed", "first_seed"] = Field(
+        description="step 2 of seed k starts from step 1 of seed k (ours) or of the first seed (authors' code)"
+    )
+    grids: Grids = Field(min_length=1)
+    scaling: ViewScaling
+    split: SplitSettings
+
+
+FamilyOverrides = optional(Family, "FamilyOverrides")
+
+
+class SimulationData(FamilyOverrides):
+    """A simulated data set."""
+
+    source: Literal["simulation"]
+    make: SimulationSource
+
+
+class ScreenData(FamilyOverrides):
+    """A drug screen."""
+
+    source: Literal["screen"]
+    make: ScreenSource
+
+
+class Families(Strict):
+    """Settings by kind of data."""
+
+    simulation: Family
+    screen: Family
+
+
+class Config(Strict):
+    """The whole config."""
+
+    results: str = Field(min_length=1, description="folder that everything is written to")
+    datasets: list[str] = Field(min_length=1, description="data sets that are run")
+    stack_size: int = Field(ge=1, description="runs trained together by one job")
+    device: Literal["auto", "cpu", "cuda"]
+    threads: int = Field(ge=1, description="CPU threads of a training job; part of what its last bits depend on")
+    checkpoint_seconds: float = Field(ge=0, description="time between checkpoints, at ends of epochs")
+    training: TrainingSettings
+    stages: StageOverrides
+    families: Families
+    data: dict[str, Annotated[SimulationData | ScreenData, Field(discriminator="source")]]
+    mol2vec: Mol2vecSettings
+    probe: ProbeSettings
+    retrieval: RetrievalSettings
+
+    def family(self, dataset: str) -> Family:
+        """Return the settings of one data set: its family's, overridden by its own."""
+        data = self.data[dataset]
+        base = getattr(self.families, data.source).model_dump(exclude_none=False)
+        own = data.model_dump(exclude={"source", "make"}, exclude_unset=True)
+        merged = _merge(base, {key: value for key, value in own.items() if value is not None})
+        if "grids" in own:  # a grid replaces the family's; it is not blended into it
+            merged["grids"] = {**base["grids"], **own["grids"]}
+        return Family.model_validate(_drop_none(merged, Family))
+
+    def training_of(self, dataset: str, stage: str) -> TrainingSettings:
+        """Return the training settings of one stage on one data set: general, stage, family, data set."""
+        data, family = self.data[dataset], getattr(self.families, self.data[dataset].source)
+        merged = self.training.model_dump()
+        for layer in (
+            self.stages.get(stage), family.training, family.stages.get(stage), data.training,
+            (data.stages or {}).get(stage),
+        ):  # fmt: skip
+            if layer is not None:
+                merged = _merge(merged, layer.model_dump(exclude_unset=True))
+        return TrainingSettings.model_validate(merged)
+
+    def folds(self, dataset: str) -> int:
+        """Return how many folds a data set has (``use_folds`` of them are run)."""
+        split = self.family(dataset).split
+        return split.folds if split.kind == "group_folds" else 1
+
+    def used_folds(self, dataset: str) -> int:
+        """Return how many folds of a data set are run."""
+        return min(self.folds(dataset), self.family(dataset).split.use_folds or self.folds(dataset))
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
+        out[key] = _merge(out[key], value) if both else value
+    return out
+
+
+def _drop_none(values: Any, model: Any) -> Any:
+    """Drop entries that were not overridden, keeping nulls that a setting allows."""
+    if isinstance(values, Mapping) and isinstance(model, type) and issubclass(model, BaseModel):
+        kinds = {name: field.annotation for name, field in model.model_fields.items()}
+        return {
+            key: _drop_none(value, kinds.get(key))
+            for key, value in values.items()
+            if value is not None or _allows_none(kinds.get(key))
+        }
+    if isinstance(values, Mapping):
+        return {key: _drop_none(value, TrainingOverrides) for key, value in values.items()}
+    return values
+
+
+def _allows_none(kind: Any) -> bool:
+    return type(None) in getattr(kind, "__args__", ())
+
+
+def load_config(config: Mapping[str, Any], files: Sequence[str | os.PathLike[str]]) -> Config:
+    """Check a merged config.
+
+    Parameters
+    ----------
+    config : mapping
+        As Snakemake merged it.
+    files : sequence of path
+        The files it came from, later ones overriding earlier ones: only to name the right one.
+
+    Raises
+    ------
+    InputError
+        One sentence a mistake, each with file, key and mend, all of them together.
+    """
+    try:
+        checked = Config.model_validate(copy.deepcopy(dict(config)))
+    except ValidationError as error:
+        raise ConfigErrors(_sentence(item, files) for item in error.errors()) from None
+    problems = list(_cross_checks(checked, files))
+    if problems:
+        raise ConfigErrors(problems)
+    return checked
+
+
+class ConfigErrors(InputError):
+    """All mistakes of a config, one sentence a line."""
+
+    def __init__(self, problems: Iterable[InputError]):
+        problems = list({str(problem): problem for problem in problems}.values())
+        first = problems[0]
+        super().__init__(first.file, first.place, first.problem, first.mend)
+        self.args = ("\n".join(map(str, problems)),)
+
+
+def _sentence(error: Mapping[str, Any], files: Sequence[str | os.PathLike[str]]) -> InputError:
+    # pydantic puts tags of unions and names of validators between the keys; the keys of a YAML file are plain.
+    steps = list(error["loc"])
+    if len(steps) > 2 and steps[0] == "data" and steps[2] in ("simulation", "screen"):
+        del steps[2]
+    kind, value = error["type"], error.get("input")
+    if kind == "extra_forbidden":
+        known = _known_keys(steps[:-1])
+        near = difflib.get_close_matches(str(steps[-1]), known, 1)
+        place = ".".join(map(str, steps[:-1]))
+        mend = f"did you mean {near[0]}?" if near else f"known here: {first_few(sorted(known), 12)}"
+        return InputError(_file_of(steps, files), place, f"{steps[-1]} is no setting", mend.rstrip("."))
+    while steps and str(steps[-1]) in ("float", "int", "str", "literal['selected']", "constrained-float", "[key]"):
+        steps.pop()
+    place = ".".join(map(str, steps))
+    file = _file_of(steps, files)
+    if kind == "missing":
+        return InputError(file, place, "is missing", "add it; config.yaml shows every setting")
+    message = error["msg"][0].lower() + error["msg"][1:]
+    if isinstance(value, str) and kind in ("float_type", "int_type", "literal_error") and _is_number(value):
+        message = f'"{value}" is text to YAML'
+        return InputError(file, place, message, f"write it as {float(value):.1e} or as a plain number")
+    return InputError(file, place, f"{message}, got {value!r}", "correct it; config/README.md lists the settings")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _known_keys(path: Sequence[Any]) -> list[str]:
+    """Names that may stand at a place of the config."""
+    model: Any = Config
+    for step in path:
+        field = getattr(model, "model_fields", {}).get(step)
+        if field is not None:
+            model = field.annotation
+        elif path[0] == "data" and model is not None and step == path[1]:
+            model = type("AnyData", (), {"model_fields": SimulationData.model_fields | ScreenData.model_fields})
+        else:
+            model = next((one for one in _models_in(model)), None)
+        if step == "make":
+            model = type("AnyMake", (), {"model_fields": SimulationSource.model_fields | ScreenSource.model_fields})
+        if not hasattr(model, "model_fields"):
+            model = next((one for one in _models_in(model)), model)
+    return list(getattr(model, "model_fields", {}))
+
+
+def _models_in(kind: Any) -> list[type[BaseModel]]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return [kind]
+    return [model for part in getattr(kind, "__args__", ()) for model in _models_in(part)]
+
+
+def _file_of(path: Sequence[Any], files: Sequence[str | os.PathLike[str]]) -> str:
+    """Name the last file that holds the place, or the nearest place above it."""
+    best, depth = "config", -1
+    for file in files:
+        try:
+            content: Any = yaml.safe_load(Path(file).read_text())
+        except (OSError, yaml.YAMLError):
+            continue
+        reached = 0
+        for step in path:
+            if (isinstance(content, Mapping) and step in content) or (isinstance(content, list) and isinstance(step, int) and step < len(content)):
+                content, reached = content[step], reached + 1
+            else:
+                break
+        if reached >= depth:
+            best, depth = os.fspath(file), reached
+    return os.path.relpath(best) if os.path.isabs(best) else best
+
+
+def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> Iterable[InputError]:
+    for index, dataset in enumerate(config.datasets):
+        place = ["datasets", index]
+        if dataset not in config.data:
+            near = difflib.get_close_matches(dataset, config.data, 1)
+            mend = f"did you mean {near[0]}?" if near else f"known: {first_few(config.data, 12)}"
+            yield InputError(_file_of(place, files), "datasets", f"{dataset} is not defined under data", mend)
+            continue
+        family = config.family(dataset)
+        where = _file_of(["data", dataset, "grids"], files)
+        for stage, grid in family.grids.items():
+            missing = set(STAGES[stage].axes) - set(grid)
+            extra = set(grid) - set(STAGES[stage].axes)
+            if missing or extra:
+                yield InputError(
+                    where, f"{dataset}: grids.{stage}",
+                    f"has the axes {sorted(grid)}, but {stage} has {list(STAGES[stage].axes)}", "correct the axes",
+                )  # fmt: skip
+        step1, step2 = family.grids.get("step1", {}).get("beta", []), family.grids.get("step2", {}).get("beta", [])
+        if SELECTED in step1:
+            yield InputError(
+                where, f"{dataset}: grids.step1.beta", "holds selected", "list numbers: they are what is selected from"
+            )
+        for beta in step2:
+            if beta != SELECTED and beta not in step1:
+                yield InputError(
+                    where, f"{dataset}: grids.step2.beta", f"{beta} is not in grids.step1.beta",
+                    "add it there: step 2 starts from step 1",
+                )  # fmt: skip
+        if SELECTED in step2 and (family.split.kind == "random" or not family.split.validation_fraction):
+            yield InputError(
+                where, f"{dataset}: grids.step2.beta", "selected needs validation pairs",
+                "split by groups with split.validation_fraction above 0",
+            )  # fmt: skip
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the config's JSON schema, for editors."""
+    return Config.model_json_schema()
+
+
+__all__ = ["SELECTED", "STAGES", "AugmentationSettings", "Config", "ConfigErrors", "json_schema", "load_config"]

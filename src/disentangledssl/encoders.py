@@ -1,0 +1,71 @@
+"""Encoders whose parameters have a leading run axis: one object holds the networks of a whole stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from disentangledssl.streams import Stream, generator
+
+LANES = 16
+
+
+def _whole_lanes(count: int) -> int:
+    return -(-count // LANES) * LANES
+
+
+class StackedMLP(nn.Module):
+    """Linear layers with ReLU between, one network a run.
+
+    Parameters
+    ----------
+    runs : int
+    widths : sequence of int
+        Input, hidden ..., output.
+
+    Notes
+    -----
+    Source: App. H.1 (MLP encoders); initial values from the authors' code, see :meth:`initialise`.
+
+    Each run's slice of a parameter is a whole number of vector lanes: the fused Adam rounds the few elements
+    that are left over at a tensor's end differently, so that without the padding (zeros that nothing reads) a
+    run alone and the same run in a stack would differ in the last bit now and then.
+    """
+
+    def __init__(self, runs: int, widths: Sequence[int]):
+        super().__init__()
+        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        self.layers = pairs
+        self.weights = nn.ParameterList(
+            nn.Parameter(torch.zeros(runs, i if i * o % LANES == 0 else _whole_lanes(i), o)) for i, o in pairs
+        )
+        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(runs, 1, _whole_lanes(o))) for _, o in pairs)
+
+    def initialise(self, streams: Sequence[Stream], name: str, weight_std: float) -> StackedMLP:
+        """Draw weights from N(0, weight_std^2) and biases as torch.nn.Linear does, from each run's own stream."""
+        with torch.no_grad():
+            for run, stream in enumerate(streams):
+                draws = generator(stream, f"init {name}")
+                for weight, bias in self._unpadded():
+                    bound = weight.shape[1] ** -0.5
+                    weight[run] = torch.empty(weight.shape[1:]).normal_(0, weight_std, generator=draws)
+                    bias[run] = torch.empty(bias.shape[1:]).uniform_(-bound, bound, generator=draws)
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Encode ``(runs, batch, inputs)`` into ``(runs, batch, outputs)``."""
+        for layer, (weight, bias) in enumerate(self._unpadded()):
+            x = torch.baddbmm(bias, torch.relu_(x) if layer else x, weight)
+        return x
+
+    def single(self, run: int, x: torch.Tensor) -> torch.Tensor:
+        """Encode ``(rows, inputs)`` with the network of one run into ``(rows, outputs)``."""
+        for layer, (weight, bias) in enumerate(self._unpadded()):
+            x = torch.addmm(bias[run], torch.relu_(x) if layer else x, weight[run])
+        return x
+
+    def _unpadded(self):
+        for (inputs, outputs), weight, bias in zip(self.layers, self.weights, self.biases, strict=True):
+            yield weight[:, :inputs], bias[..., :outputs]

@@ -1,0 +1,1 @@
+"""Measurements: arrays of representations in, numbers and tidy rows out."""

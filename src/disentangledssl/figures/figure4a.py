@@ -1,0 +1,84 @@
+"""Figure 4a: what the shared representation holds, against beta.
+
+Linear-probe accuracy of [zc1, zc2] on y_c, y_s1 and y_s2, mean over seeds, error bars of one standard deviation.
+Added to the paper's figure: the true latents, linear CCA and chance.
+Source: sec. 3.1, Fig. 4a.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from disentangledssl.errors import InputError
+from disentangledssl.figures import style
+from disentangledssl.files import read_table
+
+
+def select_rows(summary: pd.DataFrame) -> pd.DataFrame:
+    """Rows that the figure draws: the method's zc by beta, and zc of the reference rows."""
+    method = (summary["stage"] == "step1") & (summary["representation"] == "zc")
+    reference = summary["method"].isin(["oracle", "linear_cca"]) & (summary["representation"] == "zc")
+    rows = summary[method | reference | (summary["method"] == "chance")]
+    return rows[rows["label"].isin(style.LABELS)].sort_values(
+        ["method", "beta_value", "label"], kind="stable", ignore_index=True
+    )
+
+
+def plot_figure4a(summary: Path, png: Path) -> None:
+    """Draw the figure and write its table.
+
+    Raises
+    ------
+    InputError
+        If the table holds no trained run of step 1.
+    """
+    rows = select_rows(read_table(summary).to_pandas())
+    method = rows[rows["method"] == "disentangledssl"]
+    if method.empty:
+        raise InputError(summary, "column stage", "holds no trained run of step 1", "train some beta in grids.step1")
+    figure, axis = style.pyplot.subplots(figsize=(style.COLUMN, 0.78 * style.COLUMN))
+    betas = np.sort(method["beta_value"].unique())
+    places = dict(zip(betas, style.log_positions(betas)[0], strict=True))
+    last = max(places.values())
+    for label, (colour, marker, text) in style.LABELS.items():
+        one = method[method["label"] == label].sort_values("beta_value")
+        x = one["beta_value"].map(places).to_numpy()
+        positive = one["beta_value"].to_numpy() > 0
+        error = one["std"].fillna(0).to_numpy()
+        axis.errorbar(
+            x, one["mean"], yerr=error, color=colour, marker=marker, linestyle="none", capsize=1.5, elinewidth=0.8
+        )
+        axis.plot(x[positive], one["mean"].to_numpy()[positive], color=colour)
+        axis.annotate(
+            text, (x[-1], one["mean"].iloc[-1]), xytext=(6, 0), textcoords="offset points", color=colour, va="center"
+        )
+    _draw_references(axis, rows, min(places.values()), last)
+    style.label_log_axis(axis, betas)
+    axis.set_xlabel(r"$\beta$ (weight of the conditional bottleneck)")
+    axis.set_ylabel("linear-probe accuracy of [$z_c^1$, $z_c^2$]")
+    axis.set_xlim(min(places.values()) - 0.3, last + 0.12 * (last - min(places.values())) + 0.1)
+    style.save(figure, png, rows)
+
+
+def _draw_references(axis, rows: pd.DataFrame, left: float, right: float) -> None:
+    chance = rows[rows["method"] == "chance"]["mean"].mean()
+    axis.axhline(chance, color=style.REFERENCE_COLOUR, linewidth=0.8, linestyle=":")
+    axis.annotate(
+        "chance", (left, chance), xytext=(0, -2), textcoords="offset points", va="top", ha="center",
+        color=style.REFERENCE_COLOUR,
+    )  # fmt: skip
+    oracle = rows[(rows["method"] == "oracle") & (rows["label"] == "c")]["mean"]
+    cca = rows[(rows["method"] == "linear_cca") & (rows["label"] == "c")]["mean"]
+    for values, linestyle, text, above in (
+        (oracle, "--", "true $z_c$ on $y_c$", True),
+        (cca, "-.", "linear CCA on $y_c$", False),
+    ):
+        if len(values):
+            axis.axhline(values.iloc[0], color=style.REFERENCE_COLOUR, linewidth=0.8, linestyle=linestyle)
+            axis.annotate(
+                text, (right if above else left - 0.2, values.iloc[0]), xytext=(0, 2), textcoords="offset points",
+                va="bottom", ha="right" if above else "left", color=style.REFERENCE_COLOUR,
+            )  # fmt: skip

@@ -1,0 +1,85 @@
+"""One look for all figures: sizes, fonts, and a fixed colour and marker for everything that appears in several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from disentangledssl.files import atomic
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+MILLIMETRE = 1 / 25.4
+COLUMN, PAGE = 89 * MILLIMETRE, 183 * MILLIMETRE
+# Okabe and Ito's palette: told apart by colour-blind readers and in grey.
+LABELS = {
+    "c": ("#0072B2", "o", "$y_c$ (shared)"),
+    "s1": ("#D55E00", "s", "$y_{s1}$ (specific to $x_1$)"),
+    "s2": ("#009E73", "^", "$y_{s2}$ (specific to $x_2$)"),
+}
+REFERENCE_COLOUR = "#555555"
+
+pyplot.rcParams.update(
+    {
+        "font.size": 7, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7,
+        "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "lines.linewidth": 1.2,
+        "lines.markersize": 4, "savefig.dpi": 300, "pdf.fonttype": 42, "figure.constrained_layout.use": True,
+    }
+)  # fmt: skip
+
+
+def save(figure, png: Path, rows: pd.DataFrame) -> None:
+    """Write PNG, PDF and the drawn rows (CSV) beside each other; same input, same bytes."""
+    for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Producer": None})):
+        with atomic(png.with_suffix(f".{ending}")) as part:
+            figure.savefig(part, format=ending, metadata=metadata)
+    with atomic(png.with_suffix(".csv")) as part:
+        rows.to_csv(part, index=False)
+    pyplot.close(figure)
+
+
+def log_positions(values: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Place positive values on a log10 axis and 0 apart on its left.
+
+    Returns
+    -------
+    positions : array
+        log10 of each value; for 0, one step and a half to the left of the smallest positive one.
+    positive : array of bool
+    """
+    values = np.asarray(values, float)
+    positive = values > 0
+    logs = np.log10(values, where=positive, out=np.zeros_like(values))
+    left = logs[positive].min() - 1 if positive.any() else 0.0
+    return np.where(positive, logs, left), positive
+
+
+def label_log_axis(axis, values: Sequence[float]) -> None:
+    """Write 0 and the powers of ten on an axis laid out by :func:`log_positions`, with a break after 0."""
+    positions, positive = log_positions(values)
+    ticks, texts = [], []
+    if not positive.all():
+        ticks, texts = [positions[~positive][0]], ["0"]
+    if positive.any():
+        low, high = int(np.floor(positions[positive].min())), int(np.ceil(positions[positive].max()))
+        powers = [power for power in range(low, high + 1) if positions[positive].min() - 0.1 <= power]
+        ticks += powers
+        texts += [f"$10^{{{power}}}$" if abs(power) > 1 else f"{10.0**power:g}" for power in powers]
+    axis.set_xticks(ticks, texts)
+    if positive.any() and not positive.all():
+        # A gap in the axis line says that 0 is not on the log scale.
+        middle = (positions[~positive][0] + positions[positive].min()) / 2
+        axis.plot(
+            [middle - 0.08, middle + 0.08], [0, 0], color="white", linewidth=3, clip_on=False,
+            transform=axis.get_xaxis_transform(), zorder=10,
+        )  # fmt: skip
+        for offset in (-0.08, 0.08):
+            axis.plot(
+                [middle + offset - 0.05, middle + offset + 0.05], [-0.015, 0.015], color="black", linewidth=0.6,
+                clip_on=False, transform=axis.get_xaxis_transform(), zorder=11,
+            )  # fmt: skip

@@ -1,0 +1,93 @@
+"""Writing and reading files so that a final name always holds a whole file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from disentangledssl.errors import InputError
+from disentangledssl.timings import phase
+
+METADATA_KEY = b"disentangledssl"
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; rename it to ``path`` when the block ends well.
+
+    A kill at any moment leaves either the old file, the new file or a ``.part`` file,
+    never half a file under the final name.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with phase("writing"):
+            yield part
+            os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> None:
+    """Write ``content`` as indented JSON, atomically."""
+    with atomic(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read JSON.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(path, "", "no such file", "make it first") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(path, "", f"not valid JSON ({error})", "delete it and run again") from None
+
+
+def write_table(path: str | os.PathLike[str], table: pa.Table, info: Mapping[str, Any] | None = None) -> None:
+    """Write a Parquet file atomically, with ``info`` as JSON in its metadata.
+
+    The bytes depend on the table and ``info`` alone: no time, no machine.
+    """
+    metadata = {METADATA_KEY: json.dumps(info or {}, sort_keys=True).encode()}
+    with atomic(path) as part:
+        pq.write_table(table.replace_schema_metadata(metadata), part, compression="zstd")
+
+
+def read_table(path: str | os.PathLike[str]) -> pa.Table:
+    """Read a Parquet file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, cut short or not Parquet.
+    """
+    try:
+        with phase("loading"):
+            return pq.read_table(path, memory_map=False)
+    except FileNotFoundError:
+        raise InputError(path, "", "no such file", "make it first, or correct the path") from None
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(
+            path, "", f"cannot be read as Parquet ({reason})", "delete it and run again, or copy it anew"
+        ) from None
+
+
+def table_info(table: pa.Table) -> dict[str, Any]:
+    """Return what :func:`write_table` was given as ``info`` (empty if the file is not ours)."""
+    return json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))

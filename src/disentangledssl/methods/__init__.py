@@ -1,0 +1,104 @@
+"""Methods: which loss terms with which weights. One module a trained stage, each with a class ``Method``.
+
+A stage is found by its module's name (``disentangledssl.methods.step1``), so adding a method touches no list
+here and re-trains nothing that exists.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from disentangledssl.encoders import StackedMLP
+from disentangledssl.settings import TrainingSettings
+from disentangledssl.streams import Stream
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which run of a stack uses what.
+
+    Attributes
+    ----------
+    hyperparameters : mapping of name to list
+        One value a run.
+    streams : list of Stream
+        The distinct streams; their mini-batches are shared by the runs that name them.
+    stream_of_run : list of int
+    starts : list of str
+        Ids of the distinct runs of an earlier stage that the runs start from (step 2).
+    start_of_run : list of int
+    stream_of_start : list of int
+    """
+
+    hyperparameters: dict[str, list[float]]
+    streams: list[Stream]
+    stream_of_run: list[int]
+    starts: list[str] = field(default_factory=list)
+    start_of_run: list[int] = field(default_factory=list)
+    stream_of_start: list[int] = field(default_factory=list)
+
+
+class BaseMethod(nn.Module):
+    """What every stage provides; a stage overrides ``__init__``, ``losses`` and ``represent``.
+
+    Attributes
+    ----------
+    second_version : bool
+        Whether ``losses`` needs a second augmented version of each view.
+    samples : bool
+        Whether ``losses`` needs vMF noise.
+    trained : tuple of str
+        Names of the encoders that this stage trains.
+    """
+
+    second_version = False
+    samples = False
+    trained: tuple[str, ...] = ()
+
+    def __init__(self, sizes: tuple[int, int], settings: TrainingSettings, layout: Layout):
+        super().__init__()
+        self.sizes, self.settings, self.layout = sizes, settings, layout
+        for name, values in layout.hyperparameters.items():
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
+
+    def encoder(self, runs: int, inputs: int) -> StackedMLP:
+        """Build one encoder for so many runs (App. H.1)."""
+        s = self.settings
+        return StackedMLP(runs, [inputs, *[s.hidden] * (s.layers - 1), s.dimensions])
+
+    def initialise(self) -> None:
+        """Draw the initial values of every trained encoder from the streams of its runs."""
+        streams = [self.layout.streams[k] for k in self.layout.stream_of_run]
+        for name in self.trained:
+            getattr(self, name).initialise(streams, name, self.settings.weight_std)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters by group; each group has an optimiser and a loss of its own."""
+        return {"encoders": [p for name in self.trained for p in getattr(self, name).parameters()]}
+
+    def losses(self, batch) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """Return the loss of each parameter group and, for the log, each term: ``(runs,)`` each."""
+        raise NotImplementedError
+
+    def represent(self, run: int, x: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Encode clean views ``(rows, features)`` with one run: raw outputs by name, ``(rows, dimensions)``."""
+        raise NotImplementedError
+
+
+def spread(values: torch.Tensor, index: Sequence[int]) -> torch.Tensor:
+    """Give each run the slice it shares with others: ``(streams, ...)`` -> ``(runs, ...)``."""
+    if len(values) == 1:
+        return values.expand(len(index), *values.shape[1:])
+    if list(index) == list(range(len(values))):
+        return values
+    return values[torch.as_tensor(index, device=values.device)]
+
+
+def load_method(name: str) -> type[BaseMethod]:
+    """Return the class of a trained stage."""
+    return importlib.import_module(f"disentangledssl.methods.{name}").Method

@@ -1,0 +1,43 @@
+"""Step 1 of DisentangledSSL: shared representations.
+
+Minimise, for each run, InfoNCE(s1, s2) - beta * mean(mu1 . mu2) with mu_m = zc_m / |zc_m| and s_m ~ vMF(mu_m, kappa).
+Source: paper Eq. 3, sec. 2.4 and App. G; the sum of the paper's two directions is twice this.
+"""
+
+from __future__ import annotations
+
+from torch.nn.functional import normalize
+
+from disentangledssl.methods import BaseMethod, spread
+from disentangledssl.objectives import info_nce, mean_cosine
+from disentangledssl.vmf import sample
+
+
+class Method(BaseMethod):
+    """Two encoders, zc1 and zc2, each seeing its own view alone."""
+
+    samples = True
+    trained = ("zc1", "zc2")
+
+    def __init__(self, sizes, settings, layout):
+        super().__init__(sizes, settings, layout)
+        runs = len(layout.stream_of_run)
+        self.zc1, self.zc2 = self.encoder(runs, sizes[0]), self.encoder(runs, sizes[1])
+
+    def losses(self, batch):
+        means = self.means(batch)
+        noise = (spread(noise, self.layout.stream_of_run) for noise in batch.noise)
+        samples = [sample(mean, draw) for mean, draw in zip(means, noise, strict=True)]
+        relevance = info_nce(*samples, self.settings.temperature)
+        redundancy = mean_cosine(*means)
+        return {"encoders": relevance - self.beta * redundancy}, {"info_nce": relevance, "mean_cosine": redundancy}
+
+    def means(self, batch):
+        """Mean directions of both views, ``(runs, batch, dimensions)`` each."""
+        return [
+            normalize(encoder(spread(x, self.layout.stream_of_run)), dim=-1)
+            for encoder, x in zip((self.zc1, self.zc2), batch.x, strict=True)
+        ]
+
+    def represent(self, run, x):
+        return {"zc1": self.zc1.single(run, x[0]), "zc2": self.zc2.single(run, x[1])}

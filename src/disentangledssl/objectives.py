@@ -1,0 +1,78 @@
+"""Loss terms as pure functions: representations in, one number a run out."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import normalize
+
+
+def info_nce(a: torch.Tensor, c: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Symmetric InfoNCE between paired unit vectors.
+
+    Parameters
+    ----------
+    a, c : tensor, (runs, batch, dimensions)
+        Unit vectors; row i of one belongs to row i of the other, all other rows are negatives.
+    temperature : float
+        At least 0.025 in float32 (below it, the shared exponentials could vanish).
+
+    Returns
+    -------
+    tensor, (runs,)
+        Mean of the two cross entropies, of S = a c^T / temperature and of its transpose, against the diagonal.
+
+    Notes
+    -----
+    Source: paper sec. 2.4, App. G; negatives from the other view only, as in the authors' code.
+    """
+    shift = 1 / temperature  # the largest value S can take, so that exp never overflows
+    similarity = torch.bmm(a, c.transpose(1, 2)) * shift
+    positive = similarity.diagonal(dim1=1, dim2=2).mean(1)
+    # Both directions use the same exponentials: one exp of the batch x batch matrix instead of two.
+    exponential = torch.exp(similarity - shift)
+    rows, columns = exponential.sum(2).log().mean(1), exponential.sum(1).log().mean(1)
+    return (rows + columns) / 2 + shift - positive
+
+
+def mean_cosine(mean1: torch.Tensor, mean2: torch.Tensor) -> torch.Tensor:
+    """Mean over the batch of mu1 . mu2: up to constants, minus the KL divergence of two vMF encoders.
+
+    Parameters
+    ----------
+    mean1, mean2 : tensor, (runs, batch, dimensions)
+        Unit vectors.
+
+    Returns
+    -------
+    tensor, (runs,)
+
+    Notes
+    -----
+    Source: paper sec. 2.4 and App. G, the bound on I(Z^1; X^1 | X^2) of step 1.
+    """
+    return (mean1 * mean2).sum(-1).mean(1)
+
+
+def orthogonality(p: torch.Tensor, q: torch.Tensor, unit: str) -> torch.Tensor:
+    """Frobenius norm of Pn^T Qn: how much two representations of a batch overlap.
+
+    Parameters
+    ----------
+    p, q : tensor, (runs, batch, dimensions)
+        Representations of the same batch.
+    unit : {"rows", "columns"}
+        What is scaled to length one: each sample (the authors' code) or each latent dimension (the paper's
+        text). They are on different scales, so a ``lam`` of one is not a ``lam`` of the other.
+
+    Returns
+    -------
+    tensor, (runs,)
+
+    Notes
+    -----
+    Source: paper sec. 2.4 and App. G (orthogonal loss of step 2).
+    """
+    axis = {"rows": 2, "columns": 1}[unit]
+    product = torch.bmm(normalize(p, dim=axis).transpose(1, 2), normalize(q, dim=axis))
+    # The floor keeps the gradient finite where the overlap is exactly zero.
+    return product.square().sum((1, 2)).clamp(min=1e-12).sqrt()

@@ -1,0 +1,118 @@
+"""Which stacks a config asks for, and what each starts from (standard library and the config only)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from disentangledssl.codeversion import code_version
+from disentangledssl.config import SELECTED, STAGES, Config
+from disentangledssl.runs import Ledger, Run, Stack, expand
+
+# Modules that a step of the workflow runs, for its ``code`` parameter.
+CODE = {
+    "simulate": ["sources.simulation"],
+    "curate": ["sources.screens"],
+    "mol2vec": ["mol2vec"],
+    "split": ["splits"],
+    "train": ["training"],
+    "probe": ["measurements", "representations"],
+    "retrieval": ["measurements", "representations"],
+    "probe_references": ["measurements", "references"],
+    "retrieve_references": ["measurements", "references"],
+    "selection": ["selection"],
+    "representations": ["representations"],
+    "tables": ["tables"],
+    "figure4a": ["figures.figure4a"],
+}
+
+
+class Plan:
+    """Stacks by data set and stage.
+
+    Parameters
+    ----------
+    config : Config
+    ledger : path
+        ``stacks.json`` in the results folder; read here, written only by :meth:`save`.
+    """
+
+    def __init__(self, config: Config, ledger: str | os.PathLike[str]):
+        self.config, self.ledger = config, Ledger(ledger)
+        self.stacks: dict[tuple[str, str], list[Stack]] = {}
+        for dataset in config.datasets:
+            for stage in self.stages(dataset):
+                runs = self.runs(dataset, stage)
+                self.stacks[dataset, stage] = self.ledger.plan(
+                    f"{dataset}/{stage}", runs, STAGES[stage].group, config.stack_size
+                )
+
+    def save(self) -> None:
+        """Remember the stacks."""
+        self.ledger.save()
+
+    def stages(self, dataset: str) -> list[str]:
+        """Stages that a data set is trained with, in the order they are trained."""
+        grids = self.config.family(dataset).grids
+        return [stage for stage in STAGES if stage in grids]
+
+    def runs(self, dataset: str, stage: str) -> list[Run]:
+        """Runs that the config asks for."""
+        family = self.config.family(dataset)
+        grid = {axis: family.grids[stage][axis] for axis in STAGES[stage].axes}
+        runs = expand(grid, self.config.folds(dataset), family.seeds)
+        return [run for run in runs if (run.fold or 0) < self.config.used_folds(dataset)]
+
+    def stack(self, dataset: str, stage: str, stack: str) -> Stack:
+        """Return one stack by its id."""
+        return next(one for one in self.stacks[dataset, stage] if one.id == stack)
+
+    def records(self, dataset: str, stage: str, stack: str) -> list[dict[str, Any]]:
+        """Members of a stack in the form that training takes."""
+        family = self.config.family(dataset)
+        records = []
+        for run in self.stack(dataset, stage, stack).runs:
+            record = {"id": run.id, **dict(run.hyperparameters), "fold": run.fold or 0, "seed": run.seed}
+            if stage == "step2":
+                own = family.step2_starts_from == "own_seed"
+                record["start_seed"] = run.seed if own else family.seeds[0]
+            records.append(record)
+        return records
+
+    def starts(self, dataset: str, stack: str) -> list[str]:
+        """Ids of the step-1 stacks that the members of a step-2 stack start from."""
+        home = {run.id: one.id for one in self.stacks[dataset, "step1"] for run in one.runs}
+        betas = self.config.family(dataset).grids["step1"]["beta"]
+        found = []
+        for record in self.records(dataset, "step2", stack):
+            fold = record["fold"] if self.config.folds(dataset) > 1 else None
+            for beta in betas if record["beta"] == SELECTED else [record["beta"]]:
+                start = Run((("beta", beta),), fold, record["start_seed"]).id
+                if start in home:  # a beta that was taken out of the grid has no stack any more
+                    found.append(home[start])
+        return list(dict.fromkeys(found))
+
+    def uses_selection(self, dataset: str, stack: str) -> bool:
+        """Whether a step-2 stack needs to know which beta was selected."""
+        return any(record["beta"] == SELECTED for record in self.records(dataset, "step2", stack))
+
+    def wanted(self, dataset: str, stage: str) -> list[str]:
+        """Ids of the runs that the config asks for (a stack may hold others)."""
+        return [run.id for run in self.runs(dataset, stage)]
+
+
+def code(step: str, *more: str) -> str:
+    """Version of the code of a workflow step."""
+    return code_version(*CODE[step], *more)
+
+
+def presets_with(dataset: str, folder: str | os.PathLike[str], read: Any) -> list[str]:
+    """Names of the config files in a folder whose data sets include this one."""
+    found = []
+    for path in sorted(Path(folder).glob("*.yaml")):
+        content: Mapping[str, Sequence[str]] = read(path) or {}
+        if dataset in content.get("datasets", ()):
+            found.append(f"{path.parent.name}/{path.name}")
+    return found

@@ -1,0 +1,99 @@
+"""From trained models and data to representations."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from disentangledssl.checkpoints import load_models
+from disentangledssl.dataset import PairedDataset
+from disentangledssl.errors import InputError
+from disentangledssl.methods import Layout, load_method
+from disentangledssl.scaling import scale_fold
+from disentangledssl.settings import ScalingSettings, TrainingSettings
+
+ROWS_AT_A_TIME = 8192
+
+
+class Models:
+    """The trained runs of one stack, ready to encode a data set.
+
+    Parameters
+    ----------
+    path : path
+        What ``training.train_stack`` wrote.
+    dataset : PairedDataset
+        Scaled as in training, fold by fold.
+    device : str
+
+    Attributes
+    ----------
+    runs : list of mapping
+        ``id``, hyperparameters, ``fold``, ``seed`` and ``status`` of each run.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged or was trained on views of other widths.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], dataset: PairedDataset, device: str = "cpu"):
+        tensors, info = load_models(path)
+        sizes = tuple(view.shape[1] for view in dataset.views)
+        if tuple(info["sizes"]) != sizes:
+            raise InputError(
+                path, "", f"was trained on views of widths {info['sizes']}, the data set has {list(sizes)}",
+                "train it again on these data",
+            )  # fmt: skip
+        self.runs: list[dict[str, Any]] = info["runs"]
+        self.dataset, self.device = dataset, torch.device(device)
+        self.scaling = tuple(ScalingSettings.model_validate(one) for one in info["scaling"])
+        settings = TrainingSettings.model_validate(info["settings"])
+        self.method = load_method(info["method"])(sizes, settings, Layout(**info["layout"]))
+        self.method.load_state_dict(tensors)
+        self.method.to(self.device)
+        self._scaled: tuple[int, tuple[torch.Tensor, torch.Tensor]] | None = None
+
+    def represent_views(self, index: int) -> dict[str, np.ndarray]:
+        """Encode every row of each view with one run: name -> ``(rows of its view, dimensions)`` float32.
+
+        Only for stages whose representations depend on one view each.
+        """
+        fold = self.runs[index]["fold"]
+        if self._scaled is None or self._scaled[0] != fold:
+            views = scale_fold(self.dataset, fold, self.scaling)
+            self._scaled = (fold, tuple(torch.from_numpy(view).to(self.device) for view in views))
+        views = self._scaled[1]
+        pieces: dict[str, list[torch.Tensor]] = {}
+        with torch.no_grad():
+            for start in range(0, max(len(view) for view in views), ROWS_AT_A_TIME):
+                x = tuple(view[start : start + ROWS_AT_A_TIME] for view in views)
+                for name, codes in self.method.represent(index, x).items():
+                    pieces.setdefault(name, []).append(codes.cpu())
+        return {name: torch.cat(codes).numpy() for name, codes in pieces.items()}
+
+    def represent(self, index: int) -> dict[str, np.ndarray]:
+        """Encode both views of every pair with one run: name -> ``(pairs, dimensions)`` float32."""
+        return {
+            # The last character of a representation's name is its view.
+            name: codes[self.dataset.rows[int(name[-1]) - 1]]
+            for name, codes in self.represent_views(index).items()
+        }
+
+
+def write_representations(models: Path, dataset: PairedDataset, run: str, out: Path) -> None:
+    """Write one run's representations: ``id`` of the pair, then ``zc1_0`` ... float32."""
+    from disentangledssl.dataset import write_view
+
+    stack = Models(models, dataset)
+    index = next(k for k, one in enumerate(stack.runs) if one["id"] == run)
+    codes = stack.represent(index)
+    features = [f"{name}_{k}" for name, values in codes.items() for k in range(values.shape[1])]
+    write_view(
+        out, dataset.ids, np.concatenate(list(codes.values()), axis=1), features,
+        {"dataset": dict(dataset.info), "run": stack.runs[index]},
+    )  # fmt: skip

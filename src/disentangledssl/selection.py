@@ -1,0 +1,56 @@
+"""Choosing beta on validation, per fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from disentangledssl.errors import InputError
+from disentangledssl.files import read_json, read_table, write_json
+
+
+def select_beta(measurements: Sequence[Path], out: Path, *, betas: Sequence[float], seeds: Sequence[int]) -> None:
+    """Choose, for each fold, the beta with the best validation MRR per molecule, mean over seeds.
+
+    Diverged runs are left out; of equal scores the smaller beta is taken. The file holds the whole grid and is
+    rewritten only if it changes, so that an unchanged choice re-trains nothing. Test rows are not read.
+    Source: SPEC 3 (Table 2); the paper tunes beta without saying how.
+
+    Raises
+    ------
+    InputError
+        If every run of a fold diverged.
+    """
+    columns = ["beta_value", "seed", "fold", "split", "status", "mrr"]
+    tables = [read_table(path).select(columns).to_pydict() for path in measurements]
+    rows = {name: np.concatenate([np.asarray(one[name]) for one in tables]) for name in columns}
+    # A stack may also hold runs that are no longer in the grid.
+    wanted = np.isin(rows["beta_value"].astype(float), betas) & np.isin(rows["seed"], seeds)
+    rows = {name: values[wanted] for name, values in rows.items()}
+    choice, grid = {}, []
+    for fold in np.unique(rows["fold"]):
+        scores = {}
+        for beta in sorted(float(beta) for beta in betas):
+            here = (rows["fold"] == fold) & (rows["beta_value"] == beta) & (rows["split"] == "validation")
+            by_seed = [
+                float(np.mean(rows["mrr"][here & (rows["seed"] == seed)].astype(float)))
+                for seed in seeds
+                if (here & (rows["seed"] == seed)).any()
+            ]
+            if by_seed:
+                scores[beta] = float(np.mean(by_seed))
+            grid.append(
+                {"fold": int(fold), "beta": beta, "validation_mrr": scores.get(beta), "n_seeds": len(by_seed),
+                 "n_diverged": len(seeds) - len(by_seed)}
+            )  # fmt: skip
+        if not scores:
+            raise InputError(
+                Path(measurements[0]).parent.parent, f"fold {fold}", "every run of step 1 diverged, nothing to select",
+                "lower the learning rate or beta",
+            )  # fmt: skip
+        choice[str(fold)] = max(scores, key=lambda beta: (scores[beta], -beta))
+    content = {"criterion": "validation MRR per molecule, mean over seeds", "beta": choice, "grid": grid}
+    if not out.exists() or read_json(out) != content:
+        write_json(out, content)

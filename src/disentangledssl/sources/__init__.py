@@ -1,0 +1,1 @@
+"""From raw files to the paired-dataset contract, one module a source."""

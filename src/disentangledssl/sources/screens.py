@@ -1,0 +1,323 @@
+"""The bundled drug screens: from ``data/<screen>`` to the paired-dataset contract.
+
+``lincs_consensus``
+    L1000, one consensus profile a drug. Stands in for LINCS where cell lines do not matter.
+``lincs_cells``
+    L1000, one profile a drug, cell line and time; few and weak drugs. Stands in for LINCS where
+    they do.
+``cell_injury``
+    Cell Painting of U-2 OS cells, one profile a well. Stands in for RxRx19a.
+
+None of them is the paper's data. A molecule is a distinct canonical SMILES; molecules that
+must not be divided between training and test share a group. Values are written as they are in
+the bundle: scaling is fitted per fold, on loading.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from rdkit import Chem
+from rdkit.Chem.MolStandardize import rdMolStandardize
+from rdkit.rdBase import BlockLogs
+
+from disentangledssl.dataset import pairs_table, write_view
+from disentangledssl.errors import InputError, first_few
+from disentangledssl.files import atomic, read_table, table_info, write_table
+from disentangledssl.mol2vec import canonical_smiles, parse
+from disentangledssl.splits import shuffle_molecules
+
+DMSO = "CS(=O)C"
+INFO = {
+    "lincs_consensus": {
+        "title": "LINCS L1000 consensus (stand-in for LINCS)",
+        "source": "github.com/dhimmel/lincs 69956de, consensus signatures of LINCS L1000 (GSE92742)",
+        "licence": "CC BY 4.0",
+    },
+    "lincs_cells": {
+        "title": "LINCS L1000, liver-label drugs in 12 cell lines (stand-in for LINCS)",
+        "source": "github.com/anikaliu/CAMDA-DILI 82270b4, level-5 signatures of LINCS L1000 (GSE92742)",
+        "licence": "CC BY 4.0",
+    },
+    "cell_injury": {
+        "title": "Cell injury, Cell Painting of U-2 OS cells (stand-in for RxRx19a)",
+        "source": "github.com/WayScience/Cytotoxic-Nuisance-Metadata-Analysis, profiles of IDR idr0133",
+        "licence": "CC BY 4.0",
+    },
+}
+STEP_COLUMNS = ("step", "rows_before", "rows_after", "molecules_before", "molecules_after", "reason")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Screen:
+    """A screen on its way through curation.
+
+    Attributes
+    ----------
+    path : path
+        The file it was read from, for messages.
+    rows : data frame
+        A profile a row, sorted by ``id``: ``id``, ``smiles``, other descriptions, features;
+        later ``group``.
+    features : list of text
+        Which columns are features.
+    steps : list of mapping
+        What each step did: the lines of ``curation.csv``.
+    labels, meta : mapping of name to column
+        What ``pairs.parquet`` is to carry.
+    """
+
+    path: Path
+    rows: pd.DataFrame
+    features: list[str]
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+    def keep(self, mask: Sequence[bool], step: str, reason: str) -> None:
+        """Keep some rows and write down how many went and why.
+
+        Raises
+        ------
+        InputError
+            If no row is left.
+        """
+        self.record(step, self.rows[np.asarray(mask, dtype=bool)].reset_index(drop=True), reason)
+        if self.rows.empty:
+            raise InputError(self.path, "", f"no row is left after the step {step} ({reason})", "check the file")
+
+    def record(self, step: str, rows: pd.DataFrame, reason: str) -> None:
+        """Replace the rows and write down the counts."""
+        counts = (len(self.rows), len(rows), self.rows["smiles"].nunique(), rows["smiles"].nunique())
+        self.steps.append(dict(zip(STEP_COLUMNS, (step, *counts, reason), strict=True)))
+        log.info("%s: %s: rows %d -> %d, molecules %d -> %d (%s)", self.path, step, *counts, reason)
+        self.rows = rows
+
+
+def curate(
+    screen: str,
+    source: Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    wells_per_molecule: int | None = None,
+    molecules: int | None = None,
+    seed: int = 0,
+    shuffled: bool = False,
+) -> None:
+    """Write ``view1``, ``molecules``, ``pairs`` (Parquet) and ``curation.csv`` of a bundled screen.
+
+    Parameters
+    ----------
+    screen : {"lincs_consensus", "lincs_cells", "cell_injury"}
+    source : path
+        Folder of the bundled screen, with ``profiles.parquet``.
+    out : path
+        Folder to write into.
+    name : str, optional
+        Name of the data set; the screen's unless given.
+    wells_per_molecule : int, optional
+        Keep at most so many profiles of a molecule, drawn evenly; None: all.
+    molecules : int, optional
+        Keep only so many molecule groups, drawn at random: for quick trials.
+    seed : int
+        Of the draws. They go by id, so the order of the file does not matter.
+    shuffled : bool
+        Give each group the molecules of another: a null control, see ``splits.shuffle_molecules``.
+
+    Raises
+    ------
+    InputError
+        If the screen is not known, its file lacks a column, or no row is left.
+    """
+    if screen not in CURATORS:
+        raise InputError("datasets", screen, "is no bundled screen", f"use one of {', '.join(CURATORS)}")
+    source, out = Path(source), Path(out)
+    curated = CURATORS[screen](source)
+    generator = np.random.default_rng(seed)
+    if molecules is not None:
+        groups = np.unique(curated.rows["group"].to_numpy(str))
+        chosen = generator.permutation(groups)[:molecules]
+        curated.keep(curated.rows["group"].isin(chosen), "draw molecules", f"{molecules} groups wanted, seed {seed}")
+    if wells_per_molecule is not None:
+        draw = pd.Series(generator.permutation(len(curated.rows)))
+        rank = draw.groupby(curated.rows["smiles"]).rank()
+        curated.keep(
+            rank <= wells_per_molecule, "cap profiles", f"at most {wells_per_molecule} of a molecule, seed {seed}"
+        )
+    _write(curated, out, {"name": name or screen, "stand_in": True, **INFO[screen],
+                          "wells_per_molecule": wells_per_molecule, "molecules": molecules, "seed": seed})  # fmt: skip
+    if shuffled:
+        pairs = shuffle_molecules(read_table(out / "pairs.parquet"), seed)
+        write_table(out / "pairs.parquet", pairs, table_info(pairs))
+
+
+def curate_lincs_consensus(source: Path) -> Screen:
+    """Read LINCS consensus signatures and keep one row of each molecule group.
+
+    The rows of a group are stereo forms and salts of one drug, mostly with the very same
+    profile. The first stands for all.
+    """
+    described = ("id", "smiles", "smiles_source", "lincs_pert_id", "molecule_group")
+    screen = _read(source, described, "id")
+    _canonicalise(screen)
+    _drop_missing(screen)
+    screen.keep(~screen.rows["molecule_group"].duplicated(), "one row a group", "stereo forms and salts of one drug")
+    screen.rows["group"] = screen.rows["molecule_group"]
+    screen.meta = {"lincs_pert_id": "lincs_pert_id", "smiles_source": "smiles_source"}
+    return screen
+
+
+def curate_lincs_cells(source: Path) -> Screen:
+    """Read LINCS level-5 signatures of 12 cell lines; a group is an InChIKey skeleton."""
+    described = (
+        *("sig_id", "pert_id", "pert_iname", "smiles", "cell_id"),
+        *("pert_time_h", "pert_dose_um", "inchikey_skeleton"),
+    )
+    screen = _read(source, described, "sig_id")
+    _canonicalise(screen)
+    _drop_missing(screen)
+    _group_by_skeleton(screen)
+    # A signature id is <plate series>_<cell line>_<time>:<compound>:<dose>.
+    screen.rows["plate"] = screen.rows["id"].str.split(":").str[0]
+    screen.labels = {"cell_line": "cell_id"}
+    screen.meta = {
+        "cell_line": "cell_id",
+        "time_h": "pert_time_h",
+        "dose_um": "pert_dose_um",
+        "plate": "plate",
+        "compound": "pert_iname",
+        "lincs_pert_id": "pert_id",
+    }
+    return screen
+
+
+def curate_cell_injury(source: Path) -> Screen:
+    """Read Cell Painting wells, without the solvent controls; a group is an InChIKey skeleton.
+
+    Controls are known by their SMILES. One compound is in the source under two names and two
+    injury types (ebselen): its wells keep the label that they have there.
+    """
+    described = (
+        *("plate", "well", "cell_line", "time_h", "batch", "compound", "brd", "smiles", "inchikey"),
+        *("concentration_um", "compound_class", "injury_type"),
+        *("mahalanobis_distance", "relative_cell_count", "control_type"),
+    )
+    screen = _read(source, described, "plate", "well")
+    _canonicalise(screen)
+    solvent = screen.rows["smiles"] == canonical_smiles(DMSO)
+    screen.keep(~solvent, "drop solvent controls", f"DMSO, known by its SMILES {DMSO}")
+    _drop_missing(screen)
+    _group_by_skeleton(screen)
+    # One compound has no name, and most are no control; a description must not be empty.
+    screen.rows["compound"] = screen.rows["compound"].fillna(screen.rows["brd"])
+    screen.rows["control_type"] = screen.rows["control_type"].fillna("none")
+    screen.labels = {"injury": "injury_type"}
+    screen.meta = {
+        "cell_line": "cell_line",
+        "time_h": "time_h",
+        "dose_um": "concentration_um",
+        "plate": "plate",
+        "well": "well",
+        "batch": "batch",
+        "compound": "compound",
+        "brd": "brd",
+        "compound_class": "compound_class",
+        "injury_type": "injury_type",
+        "control_type": "control_type",
+        "mahalanobis_distance": "mahalanobis_distance",
+        "relative_cell_count": "relative_cell_count",
+    }
+    return screen
+
+
+CURATORS = {
+    "lincs_consensus": curate_lincs_consensus,
+    "lincs_cells": curate_lincs_cells,
+    "cell_injury": curate_cell_injury,
+}
+
+
+def _read(source: Path, described: Sequence[str], *identifiers: str) -> Screen:
+    path = Path(source) / "profiles.parquet"
+    table = read_table(path)
+    missing = [name for name in described if name not in table.column_names]
+    if missing:
+        raise InputError(path, f"column {missing[0]}", "is missing", "copy the bundled file anew")
+    rows = table.to_pandas()
+    ids = rows[identifiers[0]].str.cat([rows[name] for name in identifiers[1:]], sep="_")
+    rows = rows.assign(id=ids, row=np.arange(len(rows))).sort_values("id", kind="stable", ignore_index=True)
+    features = [name for name in table.column_names if name not in described]
+    return Screen(path, rows, features)
+
+
+def _canonicalise(screen: Screen) -> None:
+    """Write SMILES as RDKit does; report, count and drop what it cannot read."""
+    given = screen.rows["smiles"]
+    canonical = given.map({smiles: canonical_smiles(smiles) for smiles in given.unique()})
+    bad = canonical.isna()
+    for row, smiles in sorted(zip(screen.rows["row"][bad], given[bad], strict=True)):
+        log.warning('%s: column smiles, row %d: "%s" cannot be parsed; the row is left out', screen.path, row, smiles)
+    reason = "SMILES that RDKit cannot parse"
+    if bad.any():
+        reason += f": rows {first_few(sorted(screen.rows['row'][bad]))}"
+    screen.keep(~bad, "parse SMILES", reason)
+    kept = screen.rows.assign(smiles=canonical[~bad].to_numpy())
+    screen.record("canonical SMILES", kept, "one molecule, one SMILES")
+
+
+def _drop_missing(screen: Screen) -> None:
+    complete = np.isfinite(screen.rows[screen.features].to_numpy(np.float32)).all(axis=1)
+    screen.keep(complete, "drop missing features", "profiles with NaN or infinite features")
+
+
+def _group_by_skeleton(screen: Screen) -> None:
+    """Group molecules by the first block of the InChIKey of their largest part.
+
+    Stereo forms are one group, and so are a drug and its entry with a counter-ion, a stray solvent or a second
+    copy of itself, whose whole InChIKeys differ.
+    """
+    with BlockLogs():
+        skeletons = {
+            smiles: Chem.MolToInchiKey(rdMolStandardize.FragmentParent(parse(smiles)))[:14]
+            for smiles in screen.rows["smiles"].unique()
+        }
+    group = screen.rows["smiles"].map(skeletons)
+    screen.rows["group"] = group
+    screen.keep(group != "", "group by InChIKey", "molecules without an InChIKey")
+
+
+def _write(screen: Screen, out: Path, info: Mapping[str, Any]) -> None:
+    rows = screen.rows
+    smiles = np.unique(rows["smiles"].to_numpy(str))
+    molecule = {text: f"M{number:04d}" for number, text in enumerate(smiles, 1)}
+    classes = {label: sorted(rows[column].unique()) for label, column in screen.labels.items()}
+    labels = {label: [classes[label].index(value) for value in rows[column]] for label, column in screen.labels.items()}
+    info = {**info, "classes": classes}
+    with atomic(out / "curation.csv") as part, part.open("w", encoding="utf-8", newline="") as lines:
+        writer = csv.DictWriter(lines, STEP_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(screen.steps)
+    ids = rows["id"].to_list()
+    write_view(out / "view1.parquet", ids, rows[screen.features].to_numpy(np.float32), screen.features, info)
+    molecules = pa.table({"id": list(molecule.values()), "smiles": list(molecule)})
+    write_table(out / "molecules.parquet", molecules, info)
+    pairs = pairs_table(
+        ids,
+        ids,
+        [molecule[text] for text in rows["smiles"]],
+        rows["group"].to_list(),
+        labels,
+        {name: rows[column].to_list() for name, column in screen.meta.items()},
+    )
+    write_table(out / "pairs.parquet", pairs, info)

@@ -1,0 +1,349 @@
+"""The one training loop, for all methods: trains a stack of runs, resumes, writes the models."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow as pa
+import torch
+
+from disentangledssl.batches import Augmentation, Feed, FoldData
+from disentangledssl.checkpoints import fingerprint, load_checkpoint, load_models, save_checkpoint, save_models
+from disentangledssl.dataset import PairedDataset, read_dataset
+from disentangledssl.errors import InputError
+from disentangledssl.files import read_json, write_table
+from disentangledssl.methods import BaseMethod, Layout, load_method
+from disentangledssl.progress import Progress
+from disentangledssl.scaling import scale_fold
+from disentangledssl.settings import ScalingSettings, TrainingSettings
+from disentangledssl.streams import Stream
+from disentangledssl.timings import phase
+
+log = logging.getLogger(__name__)
+
+DATASET_FILES = ("view1.parquet", "view2.parquet", "pairs.parquet", "splits.parquet")
+TRAINED, DIVERGED, DIVERGED_INPUT = "trained", "diverged", "diverged_input"
+
+
+def train_stack(
+    method: str,
+    dataset_folder: Path,
+    runs: Sequence[Mapping[str, Any]],
+    *,
+    settings: Mapping[str, Any],
+    scaling: Sequence[Mapping[str, Any]],
+    models: Path,
+    history: Path,
+    starts: Sequence[Path] = (),
+    selection: Path | None = None,
+    code: str = "",
+    device: str = "cpu",
+    checkpoint_seconds: float = 30,
+    terminal: TextIO | None = None,
+) -> None:
+    """Train a stack of runs of one data set and stage, and write its models and loss curves.
+
+    Parameters
+    ----------
+    method : str
+        Stage: the name of a module in ``disentangledssl.methods``.
+    dataset_folder : path
+        A data set in the form of ``disentangledssl.dataset``.
+    runs : sequence of mapping
+        ``id``, ``seed``, ``fold`` and one entry a hyperparameter; in step 2 ``start_seed``, the seed of the
+        step-1 run to start from.
+    settings, scaling : mapping, pair of mappings
+        See ``TrainingSettings`` and ``ScalingSettings``.
+    models, history : path
+        Outputs: weights (safetensors) and one row a run, epoch and term (Parquet).
+    starts : sequence of path
+        Models of the earlier stage (step 2).
+    selection : path, optional
+        The file that says which beta ``beta=selected`` stands for, per fold.
+    code : str
+        Version of the code: a checkpoint of other code is not resumed.
+    device : str
+    checkpoint_seconds : float
+        A checkpoint is written at the first end of an epoch after so many seconds.
+    terminal : text stream, optional
+        Where the progress line goes.
+
+    Raises
+    ------
+    InputError
+        If data, starts or checkpoint are damaged, or all starts of a run are missing.
+    """
+    device = torch.device(device)
+    settings = TrainingSettings.model_validate(settings)
+    scaling = tuple(ScalingSettings.model_validate(one) for one in scaling)
+    with phase("loading"):
+        dataset = read_dataset(dataset_folder)
+        folds = {k: _fold_data(dataset, k, scaling, device) for k in range(len(dataset.folds))}
+        runs = [_resolve(run, selection) for run in runs]
+        layout, start_tensors, start_status = _lay_out(dataset, runs, starts)
+        sizes = tuple(view.shape[1] for view in dataset.views)
+        model = load_method(method)(sizes, settings, layout)
+        model.load_state_dict(start_tensors, strict=False)
+        model.initialise()
+        model.to(device)
+    feed = Feed(
+        folds,
+        layout.streams,
+        batch_size=settings.batch_size,
+        augmentation=(Augmentation(**settings.augmentation.model_dump()),) * 2,
+        second_version=model.second_version,
+        sample_dimensions=settings.dimensions if model.samples else None,
+        kappa=settings.kappa,
+    )
+    log.info(
+        "%s: %d runs, %d epochs of %d mini-batches of %d pairs, on %s with %d threads",
+        method, len(runs), settings.epochs, feed.steps, feed.batch, device, torch.get_num_threads(),
+    )  # fmt: skip
+    identity = fingerprint(
+        {"method": method, "runs": runs, "settings": settings.model_dump(), "code": code,
+         "scaling": [one.model_dump() for one in scaling]},
+        [*(dataset_folder / name for name in DATASET_FILES), *starts],
+    )  # fmt: skip
+    checkpoint = models.with_name("checkpoint.pt")
+    record = train(
+        model, feed, settings, checkpoint=checkpoint, identity=identity, checkpoint_seconds=checkpoint_seconds,
+        progress_name=f"{dataset_folder.parent.name} {method}", terminal=terminal,
+    )  # fmt: skip
+    with phase("writing"):
+        status = record.status(start_status)
+        info = {
+            "method": method, "dataset": dataset.info.get("name"), "sizes": sizes, "settings": settings.model_dump(),
+            "scaling": [one.model_dump() for one in scaling], "layout": layout.__dict__,
+            "runs": [dict(run) | one for run, one in zip(runs, status, strict=True)],
+        }  # fmt: skip
+        write_table(history, record.history([run["id"] for run in runs]), {"dataset": dataset.info})
+        save_models(models, model.state_dict(), info)
+        checkpoint.unlink(missing_ok=True)
+
+
+def train(
+    model: BaseMethod,
+    feed: Feed,
+    settings: TrainingSettings,
+    *,
+    checkpoint: Path | None = None,
+    identity: str = "",
+    checkpoint_seconds: float = 30,
+    progress_name: str = "",
+    terminal: TextIO | None = None,
+) -> Record:
+    """Train a method on a feed, in place; resume from the checkpoint if it is of the same identity.
+
+    Notes
+    -----
+    Source: App. H.1 and the authors' code: Adam without weight decay, cosine to 0 stepped once an epoch.
+    """
+    device = feed.device
+    groups = model.parameter_groups()
+    optimisers = {
+        name: torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True) for name, parameters in groups.items()
+    }
+    record, first = Record(runs=len(model.layout.stream_of_run), device=device), 0
+    state = load_checkpoint(checkpoint, identity, device) if checkpoint else None
+    if state:
+        first = state["epoch"]
+        model.load_state_dict(state["model"])
+        for name, optimiser in optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+        record.load(state["record"])
+        log.info("resumed after epoch %d from %s", first, checkpoint)
+    progress = Progress(progress_name, settings.epochs * feed.steps, first * feed.steps, terminal)
+    saved = time.monotonic()
+    with phase("training"):
+        for epoch in range(first, settings.epochs):
+            rate = settings.learning_rate * (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
+            for optimiser in optimisers.values():
+                optimiser.param_groups[0]["lr"] = rate
+            for batch in feed.epoch(epoch):
+                losses, terms = model.losses(batch)
+                for name, loss in losses.items():
+                    optimisers[name].zero_grad(set_to_none=True)
+                    # The sum couples nothing: each run's loss reaches only that run's slice.
+                    loss.sum().backward(inputs=groups[name])
+                for optimiser in optimisers.values():
+                    optimiser.step()
+                record.step(losses | terms)
+            record.end_epoch(feed.steps, [p for parameters in groups.values() for p in parameters])
+            progress.epoch(feed.steps, record.mean_loss(), record.note())
+            if checkpoint and epoch + 1 < settings.epochs and time.monotonic() - saved >= checkpoint_seconds:
+                save_checkpoint(
+                    checkpoint,
+                    {
+                        "fingerprint": identity, "epoch": epoch + 1, "model": model.state_dict(),
+                        "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
+                        "record": record.state(),
+                    },
+                )  # fmt: skip
+                saved = time.monotonic()
+    progress.close()
+    return record
+
+
+class Record:
+    """Loss curves and divergence of every run, kept on the device without a copy to the host in a step.
+
+    A run whose loss or any term turns NaN or infinite is frozen: its weights are void (NaN) from the end of
+    that epoch on, and its mates never see it.
+    """
+
+    def __init__(self, runs: int, device: torch.device):
+        self.names: list[str] = []
+        self.sums: torch.Tensor | None = None
+        self.curves: list[torch.Tensor] = []
+        self.steps_done = torch.zeros((), dtype=torch.int64, device=device)
+        self.diverged_step = torch.full((runs,), -1, dtype=torch.int64, device=device)
+        self.diverged_term = torch.full((runs,), -1, dtype=torch.int64, device=device)
+
+    def step(self, terms: Mapping[str, torch.Tensor]) -> None:
+        """Add one step's terms, ``(runs,)`` each."""
+        self.names = list(terms)
+        values = torch.stack([value.detach() for value in terms.values()])
+        wrong = ~torch.isfinite(values)
+        new = wrong.any(0) & (self.diverged_step < 0)
+        self.diverged_step = torch.where(new, self.steps_done, self.diverged_step)
+        # The last listed term is the innermost: a loss is wrong because one of its terms is.
+        last = len(self.names) - 1 - wrong.flip(0).to(torch.int8).argmax(0)
+        self.diverged_term = torch.where(new, last, self.diverged_term)
+        self.sums = values if self.sums is None else self.sums + values
+        self.steps_done = self.steps_done + 1
+
+    def end_epoch(self, steps: int, parameters: Sequence[torch.Tensor]) -> None:
+        """Close the epoch's means and void the weights of runs that diverged."""
+        self.curves.append((self.sums / steps).cpu())
+        self.sums = None
+        dead = self.diverged_step >= 0
+        if dead.any():
+            with torch.no_grad():
+                for parameter in parameters:
+                    parameter[dead] = float("nan")
+
+    def mean_loss(self) -> float:
+        """Mean loss of the last epoch over the runs still alive."""
+        alive = (self.diverged_step < 0).cpu()
+        return self.curves[-1][0][alive].mean().item() if alive.any() else float("nan")
+
+    def note(self) -> str:
+        """Say how many runs diverged, if any."""
+        dead = int((self.diverged_step >= 0).sum())
+        return f", {dead} of {len(self.diverged_step)} runs diverged" if dead else ""
+
+    def status(self, start_status: Sequence[str]) -> list[dict[str, Any]]:
+        """Return status, and step and term of divergence, of each run."""
+        out = []
+        pairs = zip(self.diverged_step.tolist(), self.diverged_term.tolist(), start_status, strict=True)
+        for step, term, start in pairs:
+            if start != TRAINED:
+                out.append({"status": DIVERGED_INPUT})
+            elif step >= 0:
+                out.append({"status": DIVERGED, "diverged_step": step, "diverged_term": self.names[term]})
+            else:
+                out.append({"status": TRAINED})
+        for index, one in enumerate(out):
+            if one["status"] == DIVERGED:
+                log.warning(
+                    "run %d diverged at step %d: %s is not finite", index, one["diverged_step"], one["diverged_term"]
+                )
+        return out
+
+    def history(self, runs: Sequence[str]) -> pa.Table:
+        """Return the loss curves: run, epoch (from 1), term, value (mean over the epoch's steps)."""
+        rows = [
+            (run, epoch, name, float(values[term, index]))
+            for index, run in enumerate(runs)
+            for epoch, values in enumerate(self.curves, 1)
+            for term, name in enumerate(self.names)
+        ]
+        kinds = (("run", pa.string()), ("epoch", pa.int64()), ("term", pa.string()), ("value", pa.float64()))
+        return pa.table([pa.array(column, kind) for column, (_, kind) in zip(zip(*rows), kinds)],
+                        names=[name for name, _ in kinds])  # fmt: skip
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        return {
+            "names": self.names, "curves": torch.stack(self.curves), "steps_done": self.steps_done,
+            "diverged_step": self.diverged_step, "diverged_term": self.diverged_term,
+        }  # fmt: skip
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take over what a checkpoint holds."""
+        self.names, self.curves = list(state["names"]), list(state["curves"].cpu())
+        self.steps_done, self.diverged_step = state["steps_done"], state["diverged_step"]
+        self.diverged_term = state["diverged_term"]
+
+
+def _fold_data(
+    dataset: PairedDataset, fold: int, scaling: tuple[ScalingSettings, ScalingSettings], device: torch.device
+) -> FoldData:
+    views = tuple(torch.from_numpy(view).to(device) for view in scale_fold(dataset, fold, scaling))
+    training = dataset.pairs_in(fold, "train")
+    rows = tuple(torch.from_numpy(row[training].astype("int64")).to(device) for row in dataset.rows)
+    if len(training) < 2:
+        raise InputError(
+            dataset.info.get("name", "data set"), f"fold {fold}", f"has {len(training)} training pairs",
+            "contrastive training needs at least 2",
+        )  # fmt: skip
+    return FoldData(views, rows)
+
+
+def _resolve(run: Mapping[str, Any], selection: Path | None) -> dict[str, Any]:
+    """Replace ``beta=selected`` by the beta that was selected on validation for the run's fold."""
+    run = dict(run)
+    if run.get("beta") == "selected":
+        run["beta_value"] = read_json(selection)["beta"][str(run["fold"])]
+    elif "beta" in run:
+        run["beta_value"] = float(run["beta"])
+    return run
+
+
+def _lay_out(
+    dataset: PairedDataset, runs: Sequence[Mapping[str, Any]], starts: Sequence[Path]
+) -> tuple[Layout, dict[str, torch.Tensor], list[str]]:
+    """Find the shared streams and starts of the runs, and gather the weights of the starts."""
+    name = dataset.info.get("name", "")
+    stream_of = [Stream(name, run["fold"], run["seed"]) for run in runs]
+    streams = list(dict.fromkeys(stream_of))
+    hyperparameters = {
+        axis: [float(run[source]) for run in runs]
+        for axis, source in (("beta", "beta_value"), ("lam", "lam"))
+        if all(source in run for run in runs)
+    }
+    layout = {
+        "hyperparameters": hyperparameters,
+        "streams": streams,
+        "stream_of_run": [streams.index(stream) for stream in stream_of],
+    }
+    if not starts:
+        return Layout(**layout), {}, [TRAINED] * len(runs)
+    found = {}
+    for path in starts:
+        tensors, info = load_models(path)
+        for index, start in enumerate(info["runs"]):
+            found[start["beta_value"], start["fold"], start["seed"]] = (index, start, tensors)
+    wanted = [(float(run["beta_value"]), run["fold"], run["start_seed"]) for run in runs]
+    for run, start in zip(runs, wanted, strict=True):
+        if start not in found:
+            raise InputError(
+                starts[0].parent.parent, run["id"], "step 1 has no run with beta %s, fold %s, seed %s" % start,
+                "add that beta to grids.step1",
+            )  # fmt: skip
+    # Two runs share a frozen start only if they also see the same mini-batches.
+    keys = list(zip(wanted, layout["stream_of_run"], strict=True))
+    distinct = list(dict.fromkeys(keys))
+    chosen = [found[start] for start, _ in distinct]
+    tensors = {key: torch.stack([one[key][index] for index, _, one in chosen]) for key in chosen[0][2]}
+    layout |= {
+        "starts": [start["id"] for _, start, _ in chosen],
+        "start_of_run": [distinct.index(key) for key in keys],
+        "stream_of_start": [stream for _, stream in distinct],
+    }
+    return Layout(**layout), tensors, [found[start][1]["status"] for start in wanted]

@@ -1,0 +1,166 @@
+# Settings, the plan of stacks, wildcard constraints and input functions. No rules here.
+import sys
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+try:
+    from disentangledssl.config import load_config
+    from disentangledssl.errors import InputError
+    from disentangledssl.plan import Plan, code, presets_with
+except ImportError as error:
+    raise WorkflowError(
+        f"the Python package of this repository cannot be imported ({error}); "
+        "install it beside snakemake: pip install -e ."
+    )
+
+try:
+    # Later files override earlier ones; Snakemake lists those of the command line first.
+    CONFIG = load_config(config, list(reversed(workflow.configfiles)))
+    R = CONFIG.results
+    PLAN = Plan(CONFIG, f"{R}/stacks.json")
+except InputError as error:
+    raise WorkflowError(str(error))
+
+SIMULATIONS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "simulation"]
+SCREENS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "screen"]
+ELSEWHERE = [name for name in CONFIG.data if name not in CONFIG.datasets]
+# A training job holds a GPU, or the promise of one; a config for the CPU asks for none.
+GPU = 0 if CONFIG.device == "cpu" else 1
+ENVIRONMENT = "../../envs/disentangledssl.yaml"
+
+
+def one_of(names):
+    """A constraint that matches these names only (and nothing, if there are none)."""
+    return "|".join(names) or "(?!)"
+
+
+wildcard_constraints:
+    dataset=one_of(CONFIG.datasets),
+    stage="clip|step1|step2",
+    stack="[0-9a-f]{10}",
+    run="[^/]+",
+
+
+DATASET_FILES = [f"{R}/{{dataset}}/data/{name}.parquet" for name in ("view1", "view2", "pairs", "splits")]
+
+
+def dataset_files(wildcards):
+    """The files of a data set, with the true latents where they are known."""
+    files = [file.format(dataset=wildcards.dataset) for file in DATASET_FILES]
+    if wildcards.dataset in SIMULATIONS:
+        files.append(f"{R}/{wildcards.dataset}/data/latents.parquet")
+    return files
+
+
+def stack_files(dataset, stage, name):
+    """One file of every stack of a stage."""
+    stacks = PLAN.stacks.get((dataset, stage), [])
+    return [f"{R}/{dataset}/{stage}/{stack.id}/{name}" for stack in stacks]
+
+
+def start_models(wildcards):
+    """The step-1 models that a step-2 stack starts from."""
+    stacks = PLAN.starts(wildcards.dataset, wildcards.stack)
+    return [f"{R}/{wildcards.dataset}/step1/{stack}/models.safetensors" for stack in stacks]
+
+
+def start_selection(wildcards):
+    """The choice of beta, where a step-2 stack needs it."""
+    uses = PLAN.uses_selection(wildcards.dataset, wildcards.stack)
+    return [f"{R}/{wildcards.dataset}/selection.json"] if uses else []
+
+
+def stack_runs(stage):
+    """The members of a stack, as training takes them."""
+    return lambda wildcards: PLAN.records(wildcards.dataset, stage, wildcards.stack)
+
+
+def training_settings(stage):
+    """The training settings of a stage."""
+    return lambda wildcards: CONFIG.training_of(wildcards.dataset, stage).model_dump()
+
+
+def scaling(wildcards):
+    """How the two views are scaled."""
+    views = CONFIG.family(wildcards.dataset).scaling
+    return [views.view1.model_dump(), views.view2.model_dump()]
+
+
+def measurements(name, *stages):
+    """The measurements of all stacks of these stages, and of the reference rows."""
+
+    def files(wildcards):
+        found = [file for stage in stages for file in stack_files(wildcards.dataset, stage, name)]
+        return found + [f"{R}/{wildcards.dataset}/references/{name}"]
+
+    return files
+
+
+def wanted_runs(*stages):
+    """`stage/run` of the runs that the config asks for."""
+    return lambda wildcards: [
+        f"{stage}/{run}"
+        for stage in stages
+        if (wildcards.dataset, stage) in PLAN.stacks
+        for run in PLAN.wanted(wildcards.dataset, stage)
+    ]
+
+
+def selection_file(wildcards):
+    """The choice of beta, where there is a grid of step 1 to choose from."""
+    has_grid = (wildcards.dataset, "step1") in PLAN.stacks
+    return [f"{R}/{wildcards.dataset}/selection.json"] if has_grid else []
+
+
+def run_stack(wildcards):
+    """The models of the stack that holds a run."""
+    for stack in PLAN.stacks.get((wildcards.dataset, wildcards.stage), []):
+        if wildcards.run in [run.id for run in stack.runs]:
+            return f"{R}/{wildcards.dataset}/{wildcards.stage}/{stack.id}/models.safetensors"
+    known = PLAN.wanted(wildcards.dataset, wildcards.stage) if (wildcards.dataset, wildcards.stage) in PLAN.stacks else []
+    raise WorkflowError(
+        f"{wildcards.dataset}: {wildcards.stage} has no run {wildcards.run}; "
+        f"there are {len(known)}, for example {', '.join(known[:3]) or 'none'}"
+    )
+
+
+def refuse(wildcards):
+    """Say which preset holds a data set that this config does not run."""
+    presets = presets_with(wildcards.elsewhere, "config", "config.yaml")
+    hint = f"use {' or '.join(presets)}" if presets else "add it to datasets in your config"
+    raise WorkflowError(
+        f"{wildcards.elsewhere} is not among the data sets of this config ({', '.join(CONFIG.datasets)}); {hint}"
+    )
+
+
+def all_outputs():
+    """Everything that the config asks for."""
+    outputs = []
+    for name in SIMULATIONS:
+        outputs += [f"{R}/{name}/{table}.csv" for table in ("probes", "probes_summary")]
+        if (name, "step1") in PLAN.stacks:
+            outputs.append(f"{R}/{name}/figure4a.png")
+    for name in SCREENS:
+        outputs += [f"{R}/{name}/{table}.csv" for table in ("retrieval", "retrieval_summary")]
+        outputs += stack_files(name, "step2", "models.safetensors")
+    return outputs
+
+
+def starting_lines():
+    """What is run and what is not, for the person who started it."""
+    stand_ins = f"; stand-ins for the paper's screens: {', '.join(SCREENS)}" if SCREENS else ""
+    lines = [f"Data sets: {', '.join(CONFIG.datasets)}{stand_ins}. Results go to {R}/."]
+    if ELSEWHERE:
+        lines.append(f"Defined, but not run by this config: {', '.join(ELSEWHERE)}.")
+    return "\n".join(lines)
+
+
+def failing_lines():
+    """What to do after a failure."""
+    return (
+        "A step failed: its sentence stands above, its whole story in the log that Snakemake names.\n"
+        "After mending the cause, the same command goes on from here; finished steps are not repeated."
+    )

@@ -1,0 +1,124 @@
+# Raw files -> paired data sets (docs/data.md).
+
+
+rule simulate:
+    output:
+        multiext(f"{R}/{{dataset}}/data/", "view1.parquet", "view2.parquet", "pairs.parquet", "latents.parquet"),
+    log:
+        f"{R}/logs/{{dataset}}/simulate.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/simulate.tsv"
+    wildcard_constraints:
+        dataset=one_of(SIMULATIONS),
+    params:
+        make=lambda w: CONFIG.data[w.dataset].make.model_dump(),
+        code=code("simulate"),
+    conda:
+        ENVIRONMENT
+    message:
+        "Simulating {wildcards.dataset}"
+    script:
+        "../scripts/simulate.py"
+
+
+rule curate_screen:
+    input:
+        lambda w: f"data/{CONFIG.data[w.dataset].make.screen}/profiles.parquet",
+    output:
+        multiext(f"{R}/{{dataset}}/data/", "view1.parquet", "molecules.parquet", "pairs.parquet", "curation.csv"),
+    log:
+        f"{R}/logs/{{dataset}}/curate_screen.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/curate_screen.tsv"
+    wildcard_constraints:
+        dataset=one_of(SCREENS),
+    params:
+        make=lambda w: CONFIG.data[w.dataset].make.model_dump(),
+        code=code("curate"),
+    conda:
+        ENVIRONMENT
+    message:
+        "Curating {wildcards.dataset}"
+    script:
+        "../scripts/curate_screen.py"
+
+
+rule train_mol2vec:
+    input:
+        "data/lincs_consensus/profiles.parquet",
+        "data/lincs_cells/profiles.parquet",
+        "data/cell_injury/profiles.parquet",
+        "data/lincs_meta/GSE70138_Broad_LINCS_pert_info_2017-03-06.txt.gz",
+    output:
+        f"{R}/mol2vec/model.parquet",
+    log:
+        f"{R}/logs/mol2vec/train_mol2vec.log",
+    benchmark:
+        f"{R}/benchmarks/mol2vec/train_mol2vec.tsv"
+    params:
+        settings=CONFIG.mol2vec.model_dump(),
+        code=code("mol2vec"),
+    conda:
+        ENVIRONMENT
+    message:
+        "Training Mol2vec on all molecules of the repository"
+    script:
+        "../scripts/train_mol2vec.py"
+
+
+rule featurise_molecules:
+    input:
+        molecules=f"{R}/{{dataset}}/data/molecules.parquet",
+        model=f"{R}/mol2vec/model.parquet",
+    output:
+        f"{R}/{{dataset}}/data/view2.parquet",
+    log:
+        f"{R}/logs/{{dataset}}/featurise_molecules.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/featurise_molecules.tsv"
+    wildcard_constraints:
+        dataset=one_of(SCREENS),
+    params:
+        code=code("mol2vec"),
+    conda:
+        ENVIRONMENT
+    message:
+        "Featurising the molecules of {wildcards.dataset}"
+    script:
+        "../scripts/featurise_molecules.py"
+
+
+rule split_dataset:
+    input:
+        f"{R}/{{dataset}}/data/pairs.parquet",
+    output:
+        f"{R}/{{dataset}}/data/splits.parquet",
+    log:
+        f"{R}/logs/{{dataset}}/split_dataset.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/split_dataset.tsv"
+    params:
+        split=lambda w: CONFIG.family(w.dataset).split.model_dump(exclude={"use_folds"}),
+        code=code("split"),
+    conda:
+        ENVIRONMENT
+    message:
+        "Splitting {wildcards.dataset}"
+    script:
+        "../scripts/split_dataset.py"
+
+
+rule not_in_this_config:
+    input:
+        refuse,
+    output:
+        f"{R}/{{elsewhere}}/{{file}}",
+    log:
+        f"{R}/logs/not_in_this_config/{{elsewhere}}/{{file}}.log",
+    wildcard_constraints:
+        elsewhere=one_of(ELSEWHERE),
+        file=".+",
+    conda:
+        ENVIRONMENT
+    shell:
+        "false {input} 2> {log}"

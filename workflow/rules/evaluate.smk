@@ -1,0 +1,133 @@
+# Trained runs -> measurements, one file a stack, and the choice of beta.
+
+
+rule probe_representations:
+    input:
+        data=dataset_files,
+        models=f"{R}/{{dataset}}/{{stage}}/{{stack}}/models.safetensors",
+    output:
+        f"{R}/{{dataset}}/{{stage}}/{{stack}}/probes.parquet",
+    log:
+        f"{R}/logs/{{dataset}}/{{stage}}/{{stack}}/probe_representations.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/{{stage}}/{{stack}}/probe_representations.tsv"
+    params:
+        probe=CONFIG.probe.model_dump(),
+        code=lambda w: code("probe", f"methods.{w.stage}"),
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    conda:
+        ENVIRONMENT
+    message:
+        "Probing {wildcards.stage} of {wildcards.dataset}, stack {wildcards.stack}"
+    script:
+        "../scripts/probe_representations.py"
+
+
+rule probe_references:
+    input:
+        data=dataset_files,
+    output:
+        f"{R}/{{dataset}}/references/probes.parquet",
+    log:
+        f"{R}/logs/{{dataset}}/references/probe_references.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/references/probe_references.tsv"
+    params:
+        probe=CONFIG.probe.model_dump(),
+        folds=lambda w: CONFIG.used_folds(w.dataset),
+        code=code("probe_references"),
+    conda:
+        ENVIRONMENT
+    message:
+        "Probing the reference rows of {wildcards.dataset}"
+    script:
+        "../scripts/probe_references.py"
+
+
+rule measure_retrieval:
+    input:
+        data=dataset_files,
+        models=f"{R}/{{dataset}}/{{stage}}/{{stack}}/models.safetensors",
+    output:
+        f"{R}/{{dataset}}/{{stage}}/{{stack}}/retrieval.parquet",
+    log:
+        f"{R}/logs/{{dataset}}/{{stage}}/{{stack}}/measure_retrieval.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/{{stage}}/{{stack}}/measure_retrieval.tsv"
+    params:
+        top=CONFIG.retrieval.top,
+        code=lambda w: code("retrieval", f"methods.{w.stage}"),
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    conda:
+        ENVIRONMENT
+    message:
+        "Ranking molecules with {wildcards.stage} of {wildcards.dataset}, stack {wildcards.stack}"
+    script:
+        "../scripts/measure_retrieval.py"
+
+
+rule retrieve_references:
+    input:
+        data=dataset_files,
+    output:
+        f"{R}/{{dataset}}/references/retrieval.parquet",
+    log:
+        f"{R}/logs/{{dataset}}/references/retrieve_references.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/references/retrieve_references.tsv"
+    params:
+        top=CONFIG.retrieval.top,
+        folds=lambda w: CONFIG.used_folds(w.dataset),
+        scaling=scaling,
+        code=code("retrieve_references"),
+    conda:
+        ENVIRONMENT
+    message:
+        "Ranking molecules with the reference rows of {wildcards.dataset}"
+    script:
+        "../scripts/retrieve_references.py"
+
+
+rule select_beta:
+    input:
+        lambda w: stack_files(w.dataset, "step1", "retrieval.parquet"),
+    output:
+        f"{R}/{{dataset}}/selection.json",
+    log:
+        f"{R}/logs/{{dataset}}/select_beta.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/select_beta.tsv"
+    params:
+        betas=lambda w: CONFIG.family(w.dataset).grids["step1"]["beta"],
+        seeds=lambda w: CONFIG.family(w.dataset).seeds,
+        code=code("selection"),
+    conda:
+        ENVIRONMENT
+    message:
+        "Choosing beta on the validation molecules of {wildcards.dataset}"
+    script:
+        "../scripts/select_beta.py"
+
+
+rule export_representations:
+    input:
+        data=dataset_files,
+        models=run_stack,
+    output:
+        f"{R}/{{dataset}}/representations/{{stage}}/{{run}}.parquet",
+    log:
+        f"{R}/logs/{{dataset}}/representations/{{stage}}/{{run}}.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/representations/{{stage}}/{{run}}.tsv"
+    params:
+        code=lambda w: code("representations", f"methods.{w.stage}"),
+    conda:
+        ENVIRONMENT
+    message:
+        "Writing the representations of {wildcards.stage} {wildcards.run} of {wildcards.dataset}"
+    script:
+        "../scripts/export_representations.py"

@@ -1,0 +1,69 @@
+# Measurements -> tables, each as Parquet and CSV.
+
+
+rule tabulate_probes:
+    input:
+        measurements("probes.parquet", "clip", "step1", "step2"),
+    output:
+        table=f"{R}/{{dataset}}/probes.parquet",
+        summary=f"{R}/{{dataset}}/probes_summary.parquet",
+        csv=report(
+            f"{R}/{{dataset}}/probes.csv",
+            category="Simulation",
+            labels={"data set": "{dataset}", "table": "linear probes"},
+            caption="../report/probes.rst",
+        ),
+        summary_csv=report(
+            f"{R}/{{dataset}}/probes_summary.csv",
+            category="Simulation",
+            labels={"data set": "{dataset}", "table": "linear probes, mean over seeds"},
+            caption="../report/probes_summary.rst",
+        ),
+    log:
+        f"{R}/logs/{{dataset}}/tabulate_probes.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/tabulate_probes.tsv"
+    params:
+        wanted=wanted_runs("clip", "step1", "step2"),
+        code=code("tables"),
+    conda:
+        ENVIRONMENT
+    message:
+        "Tabulating the probes of {wildcards.dataset}"
+    script:
+        "../scripts/tabulate_probes.py"
+
+
+rule tabulate_retrieval:
+    input:
+        measurements=measurements("retrieval.parquet", "clip", "step1"),
+        selection=selection_file,
+    output:
+        table=f"{R}/{{dataset}}/retrieval.parquet",
+        summary=f"{R}/{{dataset}}/retrieval_summary.parquet",
+        csv=report(
+            f"{R}/{{dataset}}/retrieval.csv",
+            category="Drug screens",
+            labels={"data set": "{dataset}", "table": "retrieval"},
+            caption="../report/retrieval.rst",
+        ),
+        summary_csv=report(
+            f"{R}/{{dataset}}/retrieval_summary.csv",
+            category="Drug screens",
+            labels={"data set": "{dataset}", "table": "retrieval, mean over seeds"},
+            caption="../report/retrieval_summary.rst",
+        ),
+    log:
+        f"{R}/logs/{{dataset}}/tabulate_retrieval.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/tabulate_retrieval.tsv"
+    params:
+        wanted=wanted_runs("clip", "step1"),
+        bootstrap=CONFIG.retrieval.bootstrap,
+        code=code("tables"),
+    conda:
+        ENVIRONMENT
+    message:
+        "Tabulating the retrieval of {wildcards.dataset}"
+    script:
+        "../scripts/tabulate_retrieval.py"

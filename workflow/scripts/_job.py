@@ -1,0 +1,62 @@
+"""What every script does around its one call: the log, one sentence on bad input, threads and timings."""
+
+import json
+import logging
+import os
+import sys
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from disentangledssl import timings
+from disentangledssl.errors import InputError
+
+
+@contextmanager
+def job(snakemake):
+    """Run one step: everything it says goes to the rule's log, a mistake of the user's to the terminal too."""
+    begun = psutil.Process().create_time()
+    terminal = os.fdopen(os.dup(2), "w")
+    log = open(snakemake.log[0], "w", buffering=1)
+    os.dup2(log.fileno(), 2)
+    logging.basicConfig(stream=log, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("gensim").setLevel(logging.WARNING)
+    try:
+        yield terminal
+    except InputError as error:
+        _fail(snakemake, terminal, str(error))
+    except OSError as error:
+        # Full disk, no permission: the user's machine, not our code.
+        free = f", {psutil.disk_usage(os.getcwd()).free / 1e6:.0f} MB free" if error.errno == 28 else ""
+        _fail(snakemake, terminal, f"{error.filename or os.getcwd()}: {error.strerror}{free}; mend this and run again.")
+    except Exception:
+        _fail(snakemake, terminal, f"step {snakemake.rule} failed; please report it with the log.")
+    seconds = timings.report(begun)
+    logging.info("seconds: %s", json.dumps({name: round(value, 2) for name, value in seconds.items()}))
+    # Beside Snakemake's own benchmark of the step, whose path the script is not told.
+    beside = Path(snakemake.log[0].replace("/logs/", "/benchmarks/", 1)).with_suffix(".seconds.json")
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    beside.write_text(json.dumps(seconds) + "\n")
+
+
+def _fail(snakemake, terminal, sentence):
+    traceback.print_exc()
+    print(f"\n{sentence}\n(log: {snakemake.log[0]})", file=terminal, flush=True)
+    sys.exit(1)
+
+
+def use_threads(count):
+    """Give PyTorch so many threads; its numbers are the same for the same count."""
+    import torch
+
+    torch.set_num_threads(count)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def device(name):
+    """Resolve ``auto`` to a GPU if PyTorch sees one."""
+    import torch
+
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,13 @@
+from pathlib import Path
+
+from _job import job
+
+with job(snakemake):
+    from disentangledssl.measurements import probe_references
+
+    probe_references(
+        Path(snakemake.input.data[0]).parent,
+        Path(snakemake.output[0]),
+        folds=snakemake.params.folds,
+        probe=snakemake.params.probe,
+    )

@@ -1,0 +1,14 @@
+from pathlib import Path
+
+from _job import job
+
+with job(snakemake):
+    from disentangledssl.measurements import retrieve_references
+
+    retrieve_references(
+        Path(snakemake.input.data[0]).parent,
+        Path(snakemake.output[0]),
+        folds=snakemake.params.folds,
+        scaling=snakemake.params.scaling,
+        top=snakemake.params.top,
+    )

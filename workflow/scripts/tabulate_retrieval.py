@@ -1,0 +1,15 @@
+from pathlib import Path
+
+from _job import job
+
+with job(snakemake):
+    from disentangledssl.tables import tabulate_retrieval
+
+    tabulate_retrieval(
+        [Path(path) for path in snakemake.input.measurements],
+        snakemake.params.wanted,
+        Path(snakemake.input.selection[0]) if snakemake.input.selection else None,
+        Path(snakemake.output.table),
+        Path(snakemake.output.summary),
+        bootstrap=snakemake.params.bootstrap,
+    )

@@ -1,0 +1,23 @@
+from pathlib import Path
+
+from _job import device, job, use_threads
+
+with job(snakemake) as terminal:
+    from disentangledssl.training import train_stack
+
+    use_threads(snakemake.threads)
+    train_stack(
+        "step2",
+        Path(snakemake.input.data[0]).parent,
+        snakemake.params.runs,
+        settings=snakemake.params.settings,
+        scaling=snakemake.params.scaling,
+        models=Path(snakemake.output.models),
+        history=Path(snakemake.output.history),
+        starts=[Path(path) for path in snakemake.input.starts],
+        selection=Path(snakemake.input.selection[0]) if snakemake.input.selection else None,
+        code=snakemake.params.code,
+        device=device(snakemake.config["device"]),
+        checkpoint_seconds=snakemake.config["checkpoint_seconds"],
+        terminal=terminal,
+    )
