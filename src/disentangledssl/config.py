@@ -321,10 +321,11 @@ def _file_of(path: Sequence[Any], files: Sequence[str | os.PathLike[str]]) -> st
             continue
         reached = 0
         for step in path:
-            if (isinstance(content, Mapping) and step in content) or (isinstance(content, list) and isinstance(step, int) and step < len(content)):
-                content, reached = content[step], reached + 1
-            else:
+            try:
+                content = content[step]
+            except (KeyError, IndexError, TypeError):
                 break
+            reached += 1
         if reached >= depth:
             best, depth = os.fspath(file), reached
     return os.path.relpath(best) if os.path.isabs(best) else best

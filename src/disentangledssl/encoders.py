@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -36,7 +37,7 @@ class StackedMLP(nn.Module):
 
     def __init__(self, runs: int, widths: Sequence[int]):
         super().__init__()
-        pairs = list(zip(widths[:-1], widths[1:], strict=True))
+        pairs = list(itertools.pairwise(widths))
         self.layers = pairs
         self.weights = nn.ParameterList(
             nn.Parameter(torch.zeros(runs, i if i * o % LANES == 0 else _whole_lanes(i), o)) for i, o in pairs

@@ -26,8 +26,8 @@ RUN_COLUMNS = {
     "fold": pa.int64(), "seed": pa.int64(), "status": pa.string(),
 }  # fmt: skip
 PROBE_COLUMNS = RUN_COLUMNS | {
-    "representation": pa.string(), "width": pa.int64(), "code_std": pa.float64(), "label": pa.string(), "metric": pa.string(),
-    "value": pa.float64(),
+    "representation": pa.string(), "width": pa.int64(), "code_std": pa.float64(),
+    "label": pa.string(), "metric": pa.string(), "value": pa.float64(),
 }  # fmt: skip
 REFERENCE = "reference"
 

@@ -27,6 +27,7 @@ from disentangledssl.timings import phase
 log = logging.getLogger(__name__)
 
 DATASET_FILES = ("view1.parquet", "view2.parquet", "pairs.parquet", "splits.parquet")
+HISTORY = pa.schema({"run": pa.string(), "epoch": pa.int64(), "term": pa.string(), "value": pa.float64()})
 TRAINED, DIVERGED, DIVERGED_INPUT = "trained", "diverged", "diverged_input"
 
 
@@ -258,14 +259,12 @@ class Record:
     def history(self, runs: Sequence[str]) -> pa.Table:
         """Return the loss curves: run, epoch (from 1), term, value (mean over the epoch's steps)."""
         rows = [
-            (run, epoch, name, float(values[term, index]))
+            {"run": run, "epoch": epoch, "term": name, "value": float(values[term, index])}
             for index, run in enumerate(runs)
             for epoch, values in enumerate(self.curves, 1)
             for term, name in enumerate(self.names)
         ]
-        kinds = (("run", pa.string()), ("epoch", pa.int64()), ("term", pa.string()), ("value", pa.float64()))
-        return pa.table([pa.array(column, kind) for column, (_, kind) in zip(zip(*rows), kinds)],
-                        names=[name for name, _ in kinds])  # fmt: skip
+        return pa.Table.from_pylist(rows, HISTORY)
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
@@ -333,9 +332,11 @@ def _lay_out(
     for run, start in zip(runs, wanted, strict=True):
         if start not in found:
             raise InputError(
-                starts[0].parent.parent, run["id"], "step 1 has no run with beta %s, fold %s, seed %s" % start,
+                starts[0].parent.parent,
+                run["id"],
+                "step 1 has no run with beta {}, fold {}, seed {}".format(*start),
                 "add that beta to grids.step1",
-            )  # fmt: skip
+            )
     # Two runs share a frozen start only if they also see the same mini-batches.
     keys = list(zip(wanted, layout["stream_of_run"], strict=True))
     distinct = list(dict.fromkeys(keys))

@@ -19,7 +19,7 @@ def job(snakemake):
     """Run one step: everything it says goes to the rule's log, a mistake of the user's to the terminal too."""
     begun = psutil.Process().create_time()
     terminal = os.fdopen(os.dup(2), "w")
-    log = open(snakemake.log[0], "w", buffering=1)
+    log = open(snakemake.log[0], "w", buffering=1)  # noqa: SIM115 (open until the process ends)
     os.dup2(log.fileno(), 2)
     logging.basicConfig(stream=log, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("gensim").setLevel(logging.WARNING)
