@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from disentangledssl.codeversion import code_version
 from disentangledssl.config import SELECTED, STAGES, Config
@@ -18,10 +19,10 @@ CODE = {
     "mol2vec": ["mol2vec"],
     "split": ["splits"],
     "train": ["training"],
-    "probe": ["measurements", "representations"],
-    "retrieval": ["measurements", "representations"],
-    "probe_references": ["measurements", "references"],
-    "retrieve_references": ["measurements", "references"],
+    "probe": ["probes", "representations"],
+    "retrieval": ["rankings", "representations"],
+    "probe_references": ["probes", "references"],
+    "retrieve_references": ["rankings", "references"],
     "selection": ["selection"],
     "representations": ["representations"],
     "tables": ["tables"],
@@ -108,11 +109,15 @@ def code(step: str, *more: str) -> str:
     return code_version(*CODE[step], *more)
 
 
-def presets_with(dataset: str, folder: str | os.PathLike[str], read: Any) -> list[str]:
-    """Names of the config files in a folder whose data sets include this one."""
-    found = []
-    for path in sorted(Path(folder).glob("*.yaml")):
-        content: Mapping[str, Sequence[str]] = read(path) or {}
-        if dataset in content.get("datasets", ()):
-            found.append(f"{path.parent.name}/{path.name}")
-    return found
+def presets_with(dataset: str) -> list[str]:
+    """Names of the config files of this repository that run a data set, smallest first.
+
+    Preset files are overlays: one without ``datasets`` runs those of ``config.yaml``.
+    """
+    full = yaml.safe_load(Path("config.yaml").read_text())["datasets"]
+    found = [
+        str(path)
+        for path in sorted(Path("config").glob("*.yaml"), key=lambda path: path.stat().st_size)
+        if dataset in (yaml.safe_load(path.read_text()) or {}).get("datasets", full)
+    ]
+    return found + (["config.yaml"] if dataset in full else [])

@@ -14,7 +14,6 @@ import functools
 
 import numpy as np
 import torch
-from scipy.special import log_ndtr
 
 TABLE_END = 8.5  # standard normal scores beyond this are rarer than 1e-16
 TABLE_KNOTS = 8193
@@ -37,10 +36,11 @@ def _cosine_table(dimensions: int, kappa: float) -> np.ndarray:
     pieces = (height[1:] + height[:-1]) / 2
     scores = np.linspace(-TABLE_END, TABLE_END, TABLE_KNOTS)
     # A large score is a large cosine, hence a small angle; each half is read from its own tail.
+    log_below = torch.special.log_ndtr(torch.from_numpy(scores)).numpy()
     small_angles = np.log(np.cumsum(pieces) / pieces.sum())
     large_angles = np.log(np.cumsum(pieces[::-1]) / pieces.sum())
-    upper = np.interp(log_ndtr(-scores), small_angles, angle[1:])
-    lower = np.interp(log_ndtr(scores), large_angles, angle[-2::-1])
+    upper = np.interp(log_below[::-1], small_angles, angle[1:])
+    lower = np.interp(log_below, large_angles, angle[-2::-1])
     return np.cos(np.where(scores > 0, upper, lower))
 
 

@@ -1,5 +1,6 @@
 # Settings, the plan of stacks, wildcard constraints and input functions. No rules here.
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
@@ -10,6 +11,7 @@ try:
     from disentangledssl.config import load_config
     from disentangledssl.errors import InputError
     from disentangledssl.plan import Plan, code, presets_with
+    from disentangledssl.summary import summary
 except ImportError as error:
     raise WorkflowError(
         f"the Python package of this repository cannot be imported ({error}); "
@@ -129,7 +131,7 @@ def run_stack(wildcards):
 
 def refuse(wildcards):
     """Say which preset holds a data set that this config does not run."""
-    presets = presets_with(wildcards.elsewhere, "config", "config.yaml")
+    presets = presets_with(wildcards.elsewhere)
     hint = f"use {' or '.join(presets)}" if presets else "add it to datasets in your config"
     raise WorkflowError(
         f"{wildcards.elsewhere} is not among the data sets of this config ({', '.join(CONFIG.datasets)}); {hint}"

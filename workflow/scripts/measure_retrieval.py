@@ -3,7 +3,7 @@ from pathlib import Path
 from _job import job, use_threads
 
 with job(snakemake):
-    from disentangledssl.measurements import measure_retrieval
+    from disentangledssl.rankings import measure_retrieval
 
     use_threads(snakemake.threads)
     measure_retrieval(

@@ -3,7 +3,7 @@ from pathlib import Path
 from _job import job, use_threads
 
 with job(snakemake):
-    from disentangledssl.measurements import probe_models
+    from disentangledssl.probes import probe_models
 
     use_threads(snakemake.threads)
     probe_models(

@@ -43,7 +43,9 @@ def plot_figure4a(summary: Path, png: Path) -> None:
     betas = np.sort(method["beta_value"].unique())
     places = dict(zip(betas, style.log_positions(betas)[0], strict=True))
     last = max(places.values())
-    for label, (colour, marker, text) in style.LABELS.items():
+    _draw_references(axis, rows, last)
+    ends = {}
+    for label, (colour, marker, _) in style.LABELS.items():
         one = method[method["label"] == label].sort_values("beta_value")
         x = one["beta_value"].map(places).to_numpy()
         positive = one["beta_value"].to_numpy() > 0
@@ -52,10 +54,12 @@ def plot_figure4a(summary: Path, png: Path) -> None:
             x, one["mean"], yerr=error, color=colour, marker=marker, linestyle="none", capsize=1.5, elinewidth=0.8
         )
         axis.plot(x[positive], one["mean"].to_numpy()[positive], color=colour)
-        axis.annotate(
-            text, (x[-1], one["mean"].iloc[-1]), xytext=(6, 0), textcoords="offset points", color=colour, va="center"
-        )
-    _draw_references(axis, rows, min(places.values()), last)
+        ends[label] = one["mean"].iloc[-1]
+    low, high = axis.get_ylim()
+    label_places = style.spread(list(ends.values()), gap=0.06 * (high - low))
+    for label, place in zip(ends, label_places, strict=True):
+        colour, _, text = style.LABELS[label]
+        axis.annotate(text, (last, place), xytext=(6, 0), textcoords="offset points", color=colour, va="center")
     style.label_log_axis(axis, betas)
     axis.set_xlabel(r"$\beta$ (weight of the conditional bottleneck)")
     axis.set_ylabel("linear-probe accuracy of [$z_c^1$, $z_c^2$]")
@@ -63,22 +67,17 @@ def plot_figure4a(summary: Path, png: Path) -> None:
     style.save(figure, png, rows)
 
 
-def _draw_references(axis, rows: pd.DataFrame, left: float, right: float) -> None:
-    chance = rows[rows["method"] == "chance"]["mean"].mean()
-    axis.axhline(chance, color=style.REFERENCE_COLOUR, linewidth=0.8, linestyle=":")
-    axis.annotate(
-        "chance", (left, chance), xytext=(0, -2), textcoords="offset points", va="top", ha="center",
-        color=style.REFERENCE_COLOUR,
-    )  # fmt: skip
-    oracle = rows[(rows["method"] == "oracle") & (rows["label"] == "c")]["mean"]
-    cca = rows[(rows["method"] == "linear_cca") & (rows["label"] == "c")]["mean"]
-    for values, linestyle, text, above in (
-        (oracle, "--", "true $z_c$ on $y_c$", True),
-        (cca, "-.", "linear CCA on $y_c$", False),
+def _draw_references(axis, rows: pd.DataFrame, right: float) -> None:
+    lines = [("chance", rows[rows["method"] == "chance"]["mean"].mean(), ":", "bottom")]
+    for method, linestyle, text, side in (
+        ("oracle", "--", "true $z_c$ on $y_c$", "bottom"),
+        ("linear_cca", "-.", "linear CCA on $y_c$", "top"),
     ):
-        if len(values):
-            axis.axhline(values.iloc[0], color=style.REFERENCE_COLOUR, linewidth=0.8, linestyle=linestyle)
-            axis.annotate(
-                text, (right if above else left - 0.2, values.iloc[0]), xytext=(0, 2), textcoords="offset points",
-                va="bottom", ha="right" if above else "left", color=style.REFERENCE_COLOUR,
-            )  # fmt: skip
+        values = rows[(rows["method"] == method) & (rows["label"] == "c")]["mean"]
+        lines += [(text, value, linestyle, side) for value in values]
+    for text, value, linestyle, side in lines:
+        axis.axhline(value, color=style.REFERENCE_COLOUR, linewidth=0.8, linestyle=linestyle)
+        axis.annotate(
+            text, (right, value), xytext=(0, 2 if side == "bottom" else -2), textcoords="offset points", va=side,
+            ha="right", color=style.REFERENCE_COLOUR,
+        )  # fmt: skip

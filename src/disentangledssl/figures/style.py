@@ -69,17 +69,35 @@ def label_log_axis(axis, values: Sequence[float]) -> None:
         low, high = int(np.floor(positions[positive].min())), int(np.ceil(positions[positive].max()))
         powers = [power for power in range(low, high + 1) if positions[positive].min() - 0.1 <= power]
         ticks += powers
-        texts += [f"$10^{{{power}}}$" if abs(power) > 1 else f"{10.0**power:g}" for power in powers]
+        texts += [f"$10^{{{power}}}$" if abs(power) > 3 else f"{10.0**power:g}" for power in powers]
     axis.set_xticks(ticks, texts)
     if positive.any() and not positive.all():
-        # A gap in the axis line says that 0 is not on the log scale.
+        # A gap in the axis line, a fixed few points wide, says that 0 is not on the log scale.
         middle = (positions[~positive][0] + positions[positive].min()) / 2
-        axis.plot(
-            [middle - 0.08, middle + 0.08], [0, 0], color="white", linewidth=3, clip_on=False,
-            transform=axis.get_xaxis_transform(), zorder=10,
-        )  # fmt: skip
-        for offset in (-0.08, 0.08):
-            axis.plot(
-                [middle + offset - 0.05, middle + offset + 0.05], [-0.015, 0.015], color="black", linewidth=0.6,
-                clip_on=False, transform=axis.get_xaxis_transform(), zorder=11,
-            )  # fmt: skip
+        place = {"xy": (middle, 0), "xycoords": axis.get_xaxis_transform(), "ha": "center", "va": "center"}
+        axis.annotate(
+            "//", **place, fontsize=7, zorder=10, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        )
+
+
+def spread(values: Sequence[float], gap: float) -> np.ndarray:
+    """Move label positions apart until neighbours are at least ``gap`` apart, each as little as possible.
+
+    >>> spread([0.0, 0.1, 5.0], gap=1.0).round(2).tolist()
+    [-0.45, 0.55, 5.0]
+    """
+    order = np.argsort(values, kind="stable")
+    # Blocks of labels that touch are placed around the mean of where they want to be.
+    blocks: list[list[float]] = []
+    for value in np.asarray(values, float)[order]:
+        blocks.append([value])
+        while len(blocks) > 1 and _low(blocks[-1], gap) - _low(blocks[-2], gap) < gap * len(blocks[-2]) - 1e-12:
+            last = blocks.pop()
+            blocks[-1] += last
+    out = np.empty(len(order))
+    out[order] = [_low(block, gap) + gap * k for block in blocks for k in range(len(block))]
+    return out
+
+
+def _low(block: Sequence[float], gap: float) -> float:
+    return float(np.mean(block)) - gap * (len(block) - 1) / 2

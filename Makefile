@@ -1,0 +1,57 @@
+# Each line is one real command; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= 2
+
+.PHONY: help quick test test-fast check check-all lint format docs parity speed floors clean
+
+help:            ## show this list
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/.installed: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "This needs Python 3.11 or newer; $$($(PYTHON) --version) was found. Name another one: make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' || \
+	  { echo "Python's venv module is missing; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+quick: $(BIN)/.installed   ## set up, then train and evaluate on real screens and a small simulation (minutes)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/quick.yaml
+
+test: $(BIN)/.installed    ## set up, then run the fast tests
+	$(BIN)/pytest -m "not slow"
+
+check: lint                ## lint, formats and a dry run of every preset
+	for preset in tiny quick middle; do $(BIN)/snakemake --cores 2 --configfile config/$$preset.yaml --dry-run --quiet all || exit 1; done
+	$(BIN)/snakemake --cores 8 --resources gpu=1 --dry-run --quiet all
+
+lint: $(BIN)/.installed    ## ruff, snakefmt, snakemake --lint, codespell
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/codespell README.md CHANGELOG.md config docs src tests workflow
+
+format: $(BIN)/.installed  ## let ruff and snakefmt rewrite what they can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/snakefmt Snakefile workflow
+
+check-all: check           ## every test, the slow ones too (its log is docs/check-all.log)
+	$(BIN)/pytest
+
+parity: $(BIN)/.installed  ## our step 1 and 2 beside the authors' code (about 10 minutes)
+	$(BIN)/python benchmarks/parity.py results/parity
+
+speed: $(BIN)/.installed   ## step times against the obvious loop and the matrix-product rate (4 minutes)
+	$(BIN)/python benchmarks/speed.py
+
+floors: $(BIN)/.installed  ## retrieval on the real screens, true and with molecules shuffled, all folds
+	$(BIN)/snakemake --cores $(CORES) --configfile config/floors.yaml
+
+clean:           ## remove the virtual environment and caches, never results
+	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -1,0 +1,85 @@
+"""Linear probes of trained runs and of the reference rows (App. H.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from disentangledssl.dataset import PairedDataset, read_dataset
+from disentangledssl.evaluation import linear_probe
+from disentangledssl.files import write_table
+from disentangledssl.measurements import RUN_COLUMNS, measurement_table, reference_run, run_columns
+from disentangledssl.timings import phase
+
+PROBE_COLUMNS = RUN_COLUMNS | {
+    "representation": pa.string(), "width": pa.int64(), "code_std": pa.float64(),
+    "label": pa.string(), "metric": pa.string(), "value": pa.float64(),
+}  # fmt: skip
+
+
+def probe_models(models: Path, dataset_folder: Path, out: Path, *, stage: str, probe: Mapping[str, Any]) -> None:
+    """Probe every run of a stack for every label.
+
+    Step 1 and CLIP: the shared representation, [zc1, zc2] together (and each alone). Step 2: zs1 and zs2 alone.
+    Source: App. H.1.
+    """
+    from disentangledssl.representations import Models
+
+    with phase("loading"):
+        dataset = read_dataset(dataset_folder)
+        stack = Models(models, dataset)
+    rows = []
+    for index, run in enumerate(stack.runs):
+        named = run_columns(run, stage)
+        if run["status"] != "trained":
+            rows.append(named)
+            continue
+        codes = stack.represent(index)
+        if stage == "step2":
+            codes = {name: codes[name] for name in ("zs1", "zs2")}
+        else:
+            codes["zc"] = np.concatenate([codes["zc1"], codes["zc2"]], axis=1)
+        rows += _probe_rows(named, codes, dataset, run["fold"], probe)
+    write_table(out, measurement_table(rows, PROBE_COLUMNS), {"dataset": dict(dataset.info)})
+
+
+def probe_references(dataset_folder: Path, out: Path, *, folds: int, probe: Mapping[str, Any]) -> None:
+    """Probe the reference rows: chance, true latents (oracle), raw input, linear CCA."""
+    from disentangledssl import references
+
+    dataset = read_dataset(dataset_folder)
+    rows = []
+    for fold in range(folds):
+        x1, x2 = (view[rows_] for view, rows_ in zip(dataset.views, dataset.rows, strict=True))
+        codes = references.probe_references(x1, x2, dataset.pairs_in(fold, "train"), dataset.latents)
+        for (name, representation), values in codes.items():
+            rows += _probe_rows(reference_run(name, fold), {representation: values}, dataset, fold, probe)
+        test = dataset.pairs_in(fold, "test")
+        rows += [
+            reference_run("chance", fold)
+            | {"label": label, "metric": "accuracy", "value": references.chance(values[test])}
+            for label, values in dataset.labels.items()
+        ]
+    write_table(out, measurement_table(rows, PROBE_COLUMNS), {"dataset": dict(dataset.info)})
+
+
+def _probe_rows(named, codes, dataset: PairedDataset, fold: int, probe) -> list[dict[str, Any]]:
+    train, test = dataset.pairs_in(fold, "train"), dataset.pairs_in(fold, "test")
+    return [
+        named
+        | {
+            "representation": name,
+            "width": values.shape[1],
+            # The probe is not scaled, so its L2 penalty sees this.
+            "code_std": float(values[test].std()) if values.size else None,
+            "label": label,
+            "metric": "accuracy",
+            "value": linear_probe.probe_accuracy(values[train], classes[train], values[test], classes[test], **probe),
+        }
+        for name, values in codes.items()
+        for label, classes in dataset.labels.items()
+    ]

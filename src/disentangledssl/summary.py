@@ -1,0 +1,71 @@
+"""The few lines a person reads when a run has ended (standard library only)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def summary(results: Path, simulations: Sequence[str], screens: Sequence[str]) -> str:
+    """Return a short text: accuracies of the simulation, retrieval of the screens, where the files are."""
+    parts = [_simulation(results / name) for name in simulations] + [_screen(results / name) for name in screens]
+    return "\n\n".join([*(part for part in parts if part), f"All tables and figures are in {results}/."])
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    with path.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(line[k]) for line in [head, *rows]) for k in range(len(head))]
+    lines = []
+    for line in [head, *rows]:
+        cells = [
+            line[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
+        ]
+        lines.append("  " + "  ".join(cells))
+    return "\n".join(lines)
+
+
+def _simulation(folder: Path) -> str:
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in _rows(folder / "probes_summary.csv"):
+        if row["representation"] not in ("zc", "zs1", "zs2"):
+            continue
+        name = {"disentangledssl": "DisentangledSSL", "oracle": "true latents", "linear_cca": "linear CCA"}
+        settings = [f"{axis} {row[axis]}" for axis in ("beta", "lam") if row[axis]]
+        key = (", ".join([name.get(row["method"], row["method"]), *settings]), row["representation"])
+        found.setdefault(key, {})[row["label"]] = f"{float(row['mean']):.3f}"
+    if not found:
+        return ""
+    labels = ("s1", "c", "s2")
+    lines = [[f"{name}: {code}", *(cells.get(label, "") for label in labels)] for (name, code), cells in found.items()]
+    shown = [line for line in lines if ": zc" in line[0]]
+    title = f"{folder.name}: linear-probe accuracy of the shared representation (zs1, zs2: {folder}/probes_summary.csv)"
+    return f"{title}\n{_table(['', 'y_s1', 'y_c', 'y_s2'], shown)}"
+
+
+def _screen(folder: Path) -> str:
+    rows = [row for row in _rows(folder / "retrieval_summary.csv") if row["unit"] == "per_molecule"]
+    found: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if row["metric"] in ("mrr", "top1", "top_tenth"):
+            name = row["method_label"] + (f", beta {row['beta']}" if row["beta"] and row["beta"] != "0" else "")
+            error = (
+                f" ± {float(row['standard_error']):.3f}" if row["standard_error"] and row["method"] != "random" else ""
+            )
+            found.setdefault(name, {})[row["metric"]] = f"{float(row['mean']):.3f}{error}"
+    if not found:
+        return ""
+    lines = [
+        [name, *(cells.get(metric, "") for metric in ("mrr", "top1", "top_tenth"))] for name, cells in found.items()
+    ]
+    return (
+        f"{folder.name}: {rows[0]['title']}: phenotype finds its molecule, {rows[0]['molecules']} test molecules\n"
+        + _table(["mean ± standard error", "MRR", "top-1", "top-10 %"], lines)
+    )

@@ -1,0 +1,360 @@
+"""Augmentation and mini-batches: proportions, permutations, and streams that do not know of each other."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare, kstest, norm
+
+from disentangledssl import batches
+from disentangledssl.batches import Augmentation, Feed, FoldData, augment, random_subsets, steps_per_epoch
+from disentangledssl.streams import Stream
+
+NOTHING = Augmentation(0.0, 0.0)
+PAPER = Augmentation(0.01, 0.1)
+
+
+def draws(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def full(samples, features):
+    """Rows without a zero."""
+    return torch.rand(samples, features, generator=draws(9)) + 1
+
+
+def kinds(before, after):
+    """Per row: unaltered, dropped or noisy."""
+    altered, zero = after != before, after == 0
+    return np.where(~altered.any(1), "unaltered", np.where(zero.any(1), "dropped", "noisy"))
+
+
+# ---------------------------------------------------------------- augmentation
+
+
+def test_three_kinds_with_equal_chance():
+    x = full(9000, 20)
+    counts = Counter(kinds(x, augment(x, Augmentation(0.5, 0.1), draws())))
+    assert set(counts) == {"unaltered", "dropped", "noisy"}
+    assert chisquare(list(counts.values())).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("features", [10, 17, 30, 85, 100, 300, 978])
+def test_a_dropped_row_loses_exactly_a_tenth(features):
+    x = full(300, features)
+    after = augment(x, PAPER, draws())
+    dropped = kinds(x, after) == "dropped"
+    assert ((after[dropped] == 0).sum(1) == features // 10).all()
+    kept = after[dropped] != 0
+    assert torch.equal(after[dropped][kept], x[dropped][kept])
+
+
+def test_a_tenth_is_never_cut_short_by_rounding():
+    assert all(int(0.1 * features) == features // 10 for features in range(1, 5000))
+
+
+def test_fewer_than_ten_dimensions_lose_none():
+    x = full(60, 9)
+    assert (augment(x, Augmentation(0.0, 0.1), draws()) == x).all()
+
+
+def test_every_dimension_is_dropped_equally_often():
+    x = full(6000, 20)
+    lost = (augment(x, Augmentation(0.0, 0.1), draws()) == 0).sum(0)
+    assert chisquare(lost.numpy()).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("std", [0.01, 0.7])
+def test_noise_has_its_standard_deviation_on_every_dimension(std):
+    x = full(3000, 20).double()
+    after = augment(x, Augmentation(std, 0.0), draws())
+    noisy = (after != x).any(1)
+    added = (after - x)[noisy]
+    assert (added != 0).all()
+    assert kstest(added.flatten().numpy(), norm(0, std).cdf).pvalue > 1e-3
+    np.testing.assert_allclose(added.std(0), std, rtol=0.12)
+
+
+@pytest.mark.parametrize("active", [1, 12, 20])
+def test_only_the_first_dimensions_are_touched(active):
+    x = full(900, 30)
+    after = augment(x, Augmentation(0.5, 0.25, active), draws())
+    assert torch.equal(after[:, active:], x[:, active:])
+    assert set((after == 0).sum(1).tolist()) == {0, active // 4}
+    altered = (after != x).any(1).float().mean().item()
+    assert altered == pytest.approx(2 / 3 if active // 4 else 1 / 3, abs=0.06)
+
+
+def test_dimensions_beyond_the_view_are_an_error_or_all():
+    # One setting serves both views, and views differ in width.
+    x = full(30, 8)
+    after = augment(x, Augmentation(0.5, 0.25, 12), draws())
+    assert after.shape == x.shape
+
+
+def test_the_input_stays_as_it_was():
+    x = full(90, 20)
+    before = x.clone()
+    after = augment(x, PAPER, draws())
+    assert torch.equal(x, before)
+    assert after.data_ptr() != x.data_ptr()
+
+
+# ---------------------------------------------------------------- subsets
+
+
+def test_subsets_are_without_replacement_and_in_range():
+    chosen = random_subsets(500, 12, 7, draws(), "cpu")
+    assert chosen.shape == (500, 7)
+    assert chosen.min() >= 0
+    assert chosen.max() < 12
+    assert all(len(set(row)) == 7 for row in chosen.tolist())
+
+
+@pytest.mark.parametrize(("size", "count"), [(5, 2), (5, 3), (6, 1), (4, 4)])
+def test_all_subsets_are_equally_likely(size, count):
+    chosen = random_subsets(20_000, size, count, draws(), "cpu")
+    counts = Counter(tuple(sorted(row)) for row in chosen.tolist())
+    every = list(itertools.combinations(range(size), count))
+    assert set(counts) == set(every)
+    if len(every) > 1:
+        assert chisquare([counts[subset] for subset in every]).pvalue > 1e-3
+
+
+def test_empty_subsets():
+    assert random_subsets(4, 5, 0, draws(), "cpu").shape == (4, 0)
+    assert random_subsets(0, 5, 2, draws(), "cpu").shape == (0, 2)
+
+
+# ---------------------------------------------------------------- feed
+
+
+def numbered(pairs, rows2=None):
+    """A fold whose views hold the number of the pair, so that a mini-batch tells which pairs it has."""
+    number = torch.arange(pairs, dtype=torch.float32)[:, None]
+    rows2 = torch.arange(pairs) if rows2 is None else rows2
+    return FoldData((number.expand(-1, 3) + 1, 1000 + number.expand(-1, 2)), (torch.arange(pairs), rows2))
+
+
+def feed(folds, streams, batch_size=8, augmentation=NOTHING, second_version=False, dimensions=None, kappa=10.0):
+    return Feed(
+        folds, streams, batch_size=batch_size, augmentation=(augmentation, augmentation),
+        second_version=second_version, sample_dimensions=dimensions, kappa=kappa,
+    )  # fmt: skip
+
+
+def stream(fold=0, seed=0):
+    return Stream("tiny", fold, seed)
+
+
+def pairs_seen(batch_list, place=0):
+    return [(batch.x[0][place, :, 0] - 1).long().tolist() for batch in batch_list]
+
+
+@pytest.mark.parametrize(("pairs", "batch_size"), [(50, 8), (48, 8), (500, 3)])
+def test_an_epoch_is_a_permutation_and_the_last_partial_batch_is_dropped(pairs, batch_size):
+    one = feed({0: numbered(pairs)}, [stream()], batch_size)
+    for epoch in range(3):
+        seen = pairs_seen(one.epoch(epoch))
+        assert len(seen) == one.steps == pairs // batch_size
+        assert all(len(batch) == batch_size for batch in seen)
+        every = list(itertools.chain(*seen))
+        assert len(set(every)) == len(every)
+        assert set(every) <= set(range(pairs))
+
+
+def test_epochs_differ_and_leave_out_different_pairs():
+    one = feed({0: numbered(50)}, [stream()])
+    orders = [tuple(itertools.chain(*pairs_seen(one.epoch(epoch)))) for epoch in range(5)]
+    assert len(set(orders)) == 5
+    assert len({frozenset(order) for order in orders}) > 1
+
+
+def test_views_stay_paired():
+    partner = torch.randperm(20, generator=draws())
+    for batch in feed({0: numbered(20, partner)}, [stream()]).epoch(0):
+        pair = (batch.x[0][0, :, 0] - 1).long()
+        assert torch.equal(batch.x[1][0, :, 0] - 1000, partner[pair].float())
+
+
+def test_many_pairs_may_share_a_row_of_a_view():
+    molecule = torch.arange(20) // 5
+    for batch in feed({0: numbered(20, molecule)}, [stream()]).epoch(0):
+        assert torch.equal(batch.x[1][0, :, 0] - 1000, (batch.x[0][0, :, 0] - 1) // 5)
+
+
+def test_batch_shapes_and_what_is_not_asked_for():
+    streams = [stream(), stream(seed=1)]
+    batch = next(feed({0: numbered(20)}, streams).epoch(0))
+    assert batch.v is None
+    assert batch.noise is None
+    batch = next(feed({0: numbered(20)}, streams, second_version=True, dimensions=5).epoch(0))
+    assert [tuple(x.shape) for x in (*batch.x, *batch.v)] == [(2, 8, 3), (2, 8, 2)] * 2
+    assert [tuple(noise.shape) for noise in batch.noise] == [(2, 8, 5)] * 2
+
+
+def same(first, second):
+    """Whether two lists of mini-batches hold the same numbers."""
+
+    def tensors(batch):
+        return [*batch.x, *(batch.v or ()), *(batch.noise or ())]
+
+    return len(first) == len(second) and all(
+        torch.equal(a, b)
+        for one, other in zip(first, second, strict=True)
+        for a, b in zip(tensors(one), tensors(other), strict=True)
+    )
+
+
+def only(batch, place):
+    def cut(pair):
+        return tuple(x[place : place + 1] for x in pair)
+
+    return batches.Batch(cut(batch.x), cut(batch.v), cut(batch.noise))
+
+
+def random_fold(pairs, seed):
+    generator = draws(seed)
+    views = tuple(torch.randn(pairs, features, generator=generator) for features in (30, 17))
+    return FoldData(views, (torch.arange(pairs), torch.arange(pairs)))
+
+
+@pytest.mark.parametrize("dimensions", [4, 7])
+def test_a_stream_does_not_know_who_else_is_in_the_stack(dimensions):
+    folds = {0: random_fold(50, 0), 1: random_fold(57, 1)}
+    streams = [stream(0, 0), stream(1, 0), stream(0, 1), stream(1, 5)]
+    options = {"augmentation": PAPER, "second_version": True, "dimensions": dimensions}
+    together = list(feed(folds, streams, **options).epoch(2))
+    for place, one in enumerate(streams):
+        alone = list(feed(folds, [one], **options).epoch(2))
+        assert same(alone, [only(batch, place) for batch in together])
+
+
+def test_an_epoch_does_not_depend_on_those_before():
+    options = {"augmentation": PAPER, "second_version": True, "dimensions": 4}
+    one = feed({0: random_fold(50, 0)}, [stream()], **options)
+    for epoch in range(3):
+        list(one.epoch(epoch))
+    assert same(list(one.epoch(3)), list(feed({0: random_fold(50, 0)}, [stream()], **options).epoch(3)))
+    assert not same(list(one.epoch(3)), list(one.epoch(4)))
+
+
+def test_seeds_folds_and_data_sets_differ():
+    data = random_fold(50, 0)
+    streams = [stream(0, 0), stream(0, 1), stream(1, 0), Stream("other", 0, 0)]
+    drawn = [next(feed({0: data, 1: data}, [one], dimensions=4).epoch(0)) for one in streams]
+    for first, second in itertools.combinations(drawn, 2):
+        assert not torch.equal(first.x[0], second.x[0])
+        assert not torch.equal(first.noise[0], second.noise[0])
+
+
+def test_noise_is_the_same_whatever_kappa_draws_from_it():
+    # The stream gives normal numbers; kappa only bends the cosine: the tangent directions are the same.
+    def tangents(kappa):
+        noise = next(feed({0: random_fold(50, 0)}, [stream()], dimensions=4, kappa=kappa).epoch(0)).noise[0][..., 1:]
+        return torch.nn.functional.normalize(noise, dim=-1)
+
+    torch.testing.assert_close(tangents(1.0), tangents(50.0))
+
+
+def test_views_are_augmented_and_sampled_apart():
+    one = random_fold(400, 0)
+    alike = FoldData((one.views[0], one.views[0]), one.rows)
+    batch = next(feed({0: alike}, [stream()], 400, PAPER, dimensions=4).epoch(0))
+    assert not torch.equal(batch.x[0], batch.x[1])
+    assert not torch.equal(batch.noise[0], batch.noise[1])
+
+
+def test_noise_is_unit_vectors_around_the_first_axis():
+    batch = next(feed({0: random_fold(400, 0)}, [stream()], 400, dimensions=6, kappa=50.0).epoch(0))
+    for noise in batch.noise:
+        torch.testing.assert_close(noise.norm(dim=-1), torch.ones(1, 400))
+        assert noise[..., 0].mean() > 0.9
+
+
+# ---------------------------------------------------------------- the second version
+
+
+def one_big_batch(augmentation, pairs=4000, features=20):
+    """Raw rows, x and v of one view, row by row."""
+    raw = full(pairs, features)
+    data = FoldData((raw, raw), (torch.arange(pairs), torch.arange(pairs)))
+    keyed = FoldData((torch.arange(pairs)[:, None].float(),) * 2, data.rows)
+    order = next(feed({0: keyed}, [stream()], pairs).epoch(0)).x[0][0, :, 0].long()
+    batch = next(feed({0: data}, [stream()], pairs, augmentation, second_version=True).epoch(0))
+    return raw[order], batch.x[0][0], batch.v[0][0]
+
+
+def test_v_is_the_augmentation_of_the_augmented_x():
+    raw, x, v = one_big_batch(Augmentation(0.5, 0.1))
+    first, second = kinds(raw, x), np.where((v == x).all(1), "unaltered", np.where((v == 0).any(1), "dropped", "noisy"))
+    # x was noised and v left or dropped: what v keeps is x's noised number, not the raw one.
+    noised_then_dropped = (first == "noisy") & (second == "dropped")
+    kept = v[noised_then_dropped] != 0
+    assert torch.equal(v[noised_then_dropped][kept], x[noised_then_dropped][kept])
+    assert (v[noised_then_dropped][kept] != raw[noised_then_dropped][kept]).all()
+    # Left alone twice: one in nine is the raw row still; x and v agree in one of three.
+    assert (v == raw).all(1).float().mean().item() == pytest.approx(1 / 9, abs=0.025)
+    assert (v == x).all(1).float().mean().item() == pytest.approx(1 / 3, abs=0.035)
+
+
+def test_what_x_dropped_is_lost_to_v():
+    raw, x, v = one_big_batch(Augmentation(0.0, 0.1))
+    assert (v[x == 0] == 0).all()
+    lost = (v == 0).sum(1)
+    assert set(lost.tolist()) == {0, 2, 3, 4}
+    assert (lost == 0).float().mean().item() == pytest.approx(4 / 9, abs=0.035)
+    kept = v != 0
+    assert torch.equal(v[kept], raw[kept])
+
+
+def test_the_two_augmentations_are_independent():
+    raw, x, v = one_big_batch(Augmentation(0.5, 0.1), pairs=9000)
+    first = kinds(raw, x)
+    second = np.where((v == x).all(1), "unaltered", np.where((v == 0).sum(1) > (x == 0).sum(1), "dropped", "noisy"))
+    # A noised row keeps no zero of x, so that a drop after a drop is told by its greater number of zeros.
+    counts = Counter(zip(first.tolist(), second.tolist(), strict=True))
+    assert len(counts) == 9
+    for (_, kind), count in counts.items():
+        if kind == "unaltered":
+            assert count / 9000 == pytest.approx(1 / 9, abs=0.016)
+
+
+# ---------------------------------------------------------------- steps
+
+
+def test_all_folds_take_the_steps_of_the_smallest():
+    folds = {0: numbered(50), 1: numbered(33), 2: numbered(70)}
+    for fold in folds:
+        one = feed(folds, [stream(fold)], 8)
+        assert one.steps == 4
+        assert len(list(one.epoch(0))) == 4
+    assert steps_per_epoch(list(folds.values()), 8) == 4
+
+
+def test_larger_folds_draw_from_all_their_pairs():
+    one = feed({0: numbered(8), 1: numbered(70)}, [stream(1)], 8)
+    seen = {pair for epoch in range(60) for batch in pairs_seen(one.epoch(epoch)) for pair in batch}
+    assert seen == set(range(70))
+
+
+def test_a_batch_is_no_larger_than_the_smallest_fold():
+    folds = {0: numbered(5), 1: numbered(12)}
+    for fold in folds:
+        one = feed(folds, [stream(fold)], 256)
+        assert (one.batch, one.steps) == (5, 1)
+        assert len(pairs_seen(one.epoch(0))[0]) == 5
+    assert steps_per_epoch([numbered(256)], 256) == 1
+    assert steps_per_epoch([numbered(255)], 256) == 1
+    assert steps_per_epoch([numbered(511)], 256) == 1
+
+
+def test_global_generators_are_left_alone():
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    list(feed({0: random_fold(50, 0)}, [stream()], 8, PAPER, True, 4).epoch(0))
+    assert torch.equal(before, torch.get_rng_state())

@@ -1,0 +1,316 @@
+"""What is planned, and what a change plans again: dry runs, counted by rule.
+
+The table that this file proves is in STYLE.md section 2 (runs, stacks and the ledger). What follows from a change
+is written out in full, so that a job too many fails a test as surely as a job too few.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+
+import pytest
+
+SIMULATION_TABLES = {"tabulate_probes": 1, "plot_figure4a": 1}
+SCREEN_TABLES = {"tabulate_retrieval": 1}
+SCREEN_CHOICE = {"select_beta": 1, "train_step2": 1}
+SIMULATION_STEP1 = {"train_step1": 1, "probe_representations": 1}
+SIMULATION_STEP2 = {"train_step2": 1, "probe_representations": 1}
+SCREEN_CLIP = {"train_clip": 1, "measure_retrieval": 1}
+SCREEN_STEP1 = {"train_step1": 1, "measure_retrieval": 1}
+SIMULATION = [SIMULATION_STEP1, SIMULATION_STEP2, {"probe_references": 1}, SIMULATION_TABLES]
+SCREEN = [SCREEN_CLIP, SCREEN_STEP1, SCREEN_CHOICE, {"retrieve_references": 1}, SCREEN_TABLES]
+SIMULATION_DATA = {"simulate": 1, "split_dataset": 1}
+SCREEN_DATA = {"curate_screen": 1, "featurise_molecules": 1, "split_dataset": 1}
+
+# The grids of configs/small.yaml, with a value more or less.
+BETA_IN_MIDDLE = "families: {simulation: {grids: {step1: {beta: [0, 1, 10]}, step2: {beta: [0, 1, 10], lam: [0.01]}}}}"
+BETA_TAKEN_OUT = "families: {simulation: {grids: {step1: {beta: [10]}, step2: {beta: [10], lam: [0.01]}}}}"
+
+
+def total(*parts: dict[str, int]) -> dict[str, int]:
+    """Sum of several counts."""
+    return dict(sum(map(Counter, parts), Counter()))
+
+
+# Promised times and the full config
+
+
+def seconds_to_plan(fresh, *targets: str) -> float:
+    """Least of three wall times of planning the full config."""
+    fresh = type(fresh)(fresh.folder, configs=[])
+    times = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        fresh.run(*targets, options=["--dry-run", "--quiet", "all", "--resources", "gpu=1"]).ok()
+        times.append(time.perf_counter() - begun)
+    return min(times)
+
+
+def test_full_config_is_planned_within_eight_seconds(fresh):
+    assert seconds_to_plan(fresh) < 8
+
+
+def test_one_target_is_planned_within_five_seconds(fresh):
+    assert seconds_to_plan(fresh, "results/lincs_consensus/retrieval.csv") < 5
+
+
+def test_full_config_has_every_stage_of_every_data_set(fresh):
+    counts = type(fresh)(fresh.folder, configs=[]).plan(options=["--cores", "8", "--resources", "gpu=1"])
+    simulations, screens = 4, 3
+    expected = {
+        "simulate": simulations, "curate_screen": screens, "featurise_molecules": screens, "train_mol2vec": 1,
+        "split_dataset": simulations + screens, "probe_references": simulations, "retrieve_references": screens,
+        "train_clip": screens, "select_beta": screens, "tabulate_probes": simulations, "tabulate_retrieval": screens,
+        "plot_figure4a": simulations,
+    }  # fmt: skip
+    assert expected.items() <= counts.items()
+    # Step 1 of a simulation: 13 betas x 3 seeds = one stack of 39. All that is trained is measured.
+    assert counts["train_step1"] >= simulations + screens
+    assert counts["measure_retrieval"] >= counts["train_clip"] + screens
+
+
+@pytest.mark.parametrize("preset", ["tiny", "quick", "middle"])
+def test_presets_can_be_planned_into_folders_of_their_own(fresh, preset):
+    checkout = type(fresh)(fresh.folder, configs=[f"config/{preset}.yaml"])
+    result = checkout.run(options=["--dry-run"]).ok()
+    assert result.counts["train_step1"] and result.counts["tabulate_probes"]
+    outputs = [line for line in result.output.splitlines() if line.strip().startswith("input: results/")]
+    assert outputs and all(f"results/{preset}/" in line for line in outputs)
+
+
+def test_small_config_from_scratch(fresh):
+    everything = total(*SIMULATION, *SCREEN, SIMULATION_DATA, SCREEN_DATA, {"train_mol2vec": 1})
+    assert fresh.plan() == everything
+
+
+def test_one_target_of_a_screen_plans_nothing_of_the_simulation(fresh):
+    wanted = total(SCREEN_CLIP, SCREEN_STEP1, {"select_beta": 1, "retrieve_references": 1}, SCREEN_TABLES)
+    plan = fresh.plan("results/small/lincs_consensus/retrieval.csv")
+    assert plan == total(wanted, SCREEN_DATA, {"train_mol2vec": 1})
+
+
+def test_one_target_of_the_simulation_plans_nothing_of_the_screens(fresh):
+    assert fresh.plan("results/small/simulation/probes.csv") == total(
+        SIMULATION_STEP1, SIMULATION_STEP2, {"probe_references": 1, "tabulate_probes": 1}, SIMULATION_DATA
+    )
+
+
+def test_one_stack_asked_for_plans_its_data_and_itself(finished, fresh):
+    stack = next((finished / "results/small/simulation/step1").iterdir()).name
+    plan = fresh.plan(f"results/small/simulation/step1/{stack}/probes.parquet")
+    assert plan == total(SIMULATION_DATA, SIMULATION_STEP1)
+
+
+def test_planning_writes_nothing(finished, overlay):
+    before = finished.times()
+    finished.plan(overlays=[overlay(BETA_IN_MIDDLE)])
+    assert finished.times() == before
+
+
+# The table: what a change of the config plans again
+
+
+UNCHANGED = {
+    "nothing": "{}",
+    "stack size": "stack_size: 1",
+    "device of the same kind": "device: cpu",
+    "grid in another order": "families: {simulation: {grids: "
+    "{step1: {beta: [10, 0]}, step2: {beta: [10, 0], lam: [0.01]}}}}",
+    "grid of the screen in another order": "families: {screen: {grids: {step1: {beta: [5, 0]}}}}",
+    "numbers spelled otherwise": "families: {simulation: {grids: "
+    "{step1: {beta: [0.0, 10.0]}, step2: {beta: [0.0, 10.0], lam: [1.0e-2]}}}}",
+    "time between checkpoints": "checkpoint_seconds: 30",
+}
+
+
+@pytest.mark.parametrize("text", UNCHANGED.values(), ids=UNCHANGED)
+def test_nothing_is_planned(finished, overlay, text):
+    assert finished.plan(overlays=[overlay(text)]) == {}
+
+
+CHANGED = {
+    "beta of the simulation added in mid-grid": (
+        BETA_IN_MIDDLE,
+        [SIMULATION_STEP1, SIMULATION_STEP2, SIMULATION_TABLES],
+    ),
+    # Step 2 starts from the beta that is chosen among all, so the choice comes first.
+    "beta of the screen added in mid-grid": (
+        "families: {screen: {grids: {step1: {beta: [0, 1, 5]}}}}",
+        [SCREEN_STEP1, SCREEN_CHOICE, SCREEN_TABLES],
+    ),
+    "lam added": (
+        "families: {simulation: {grids: {step2: {beta: [0, 10], lam: [0.01, 1]}}}}",
+        [SIMULATION_STEP2, SIMULATION_TABLES],
+    ),
+    "seed added": (
+        "families: {simulation: {seeds: [0, 1]}}",
+        [SIMULATION_STEP1, SIMULATION_STEP2, SIMULATION_TABLES],
+    ),
+    "value taken out": (BETA_TAKEN_OUT, [SIMULATION_TABLES]),
+    # Without it another beta may be the best; that it is not is only known once the choice was made.
+    "beta of the screen taken out": (
+        "families: {screen: {grids: {step1: {beta: [5]}}}}",
+        [SCREEN_CHOICE, SCREEN_TABLES],
+    ),
+    "epochs of step 2": (
+        "stages: {step2: {epochs: 2}}",
+        [SIMULATION_STEP2, SIMULATION_TABLES, {"train_step2": 1}],
+    ),
+    "epochs of step 1": (
+        "stages: {step1: {epochs: 2}}",
+        [SIMULATION_STEP1, SIMULATION_STEP2, SIMULATION_TABLES, SCREEN_STEP1, SCREEN_CHOICE, SCREEN_TABLES],
+    ),
+    "learning rate": (
+        "training: {learning_rate: 0.001}",
+        [SIMULATION_STEP1, SIMULATION_STEP2, SIMULATION_TABLES, SCREEN_CLIP, SCREEN_STEP1, SCREEN_CHOICE, SCREEN_TABLES],
+    ),
+    "learning rate of one data set": (
+        "data: {simulation: {training: {learning_rate: 0.001}}}",
+        [SIMULATION_STEP1, SIMULATION_STEP2, SIMULATION_TABLES],
+    ),
+    "data of the simulation": ("data: {simulation: {make: {n: 300}}}", [SIMULATION_DATA, *SIMULATION]),
+    "data of the screen": ("data: {lincs_consensus: {make: {molecules: 29}}}", [SCREEN_DATA, *SCREEN]),
+    "split of the simulation": ("families: {simulation: {split: {seed: 1}}}", [{"split_dataset": 1}, *SIMULATION]),
+    "scaling of the screen": (
+        "families: {screen: {scaling: {view2: {clip: 3}}}}",
+        SCREEN,
+    ),
+    "probe": (
+        "probe: {max_iter: 100}",
+        [{"probe_representations": 2, "probe_references": 1}, SIMULATION_TABLES],
+    ),
+    "resamples of the standard errors": ("retrieval: {bootstrap: 30}", [SCREEN_TABLES]),
+    "molecule embedding": (
+        "mol2vec: {epochs: 2}",
+        [{"train_mol2vec": 1, "featurise_molecules": 1}, *SCREEN],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "follows"), CHANGED.values(), ids=CHANGED)
+def test_what_follows_from_a_change_is_planned_and_nothing_else(finished, overlay, text, follows):
+    assert finished.plan(overlays=[overlay(text)]) == total(*follows)
+
+
+def test_a_new_stack_takes_no_name_of_an_old_one(finished, overlay):
+    output = finished.run(overlays=[overlay(BETA_IN_MIDDLE)], options=["--dry-run"]).ok().output
+    old = {path.name for path in (finished / "results/small/simulation/step1").iterdir()}
+    planned = {line.split("stack ")[1] for line in output.splitlines() if "Training step 1 on simulation" in line}
+    assert len(planned) == 1 and not planned & old
+
+
+def test_two_presets_do_not_meet(finished):
+    """Another preset plans all of its own, and the finished results stay as they are."""
+    counts = type(finished)(finished.folder, configs=["config/tiny.yaml"]).plan()
+    assert counts["train_step1"] == 2 and counts["simulate"] == 1
+
+
+# What a change of files plans again
+
+
+def test_deleted_ledger_plans_nothing(finished_copy):
+    (finished_copy / "results/small/stacks.json").unlink()
+    assert finished_copy.plan() == {}
+
+
+def test_results_copied_without_the_ledger_still_count(finished_copy, fresh, overlay):
+    """A later grid, too, finds the stacks that the ledger remembers."""
+    ledger = finished_copy / "results/small/stacks.json"
+    assert set(json.loads(ledger.read_text())["stacks"]) == {
+        "simulation/step1", "simulation/step2", "lincs_consensus/clip", "lincs_consensus/step1", "lincs_consensus/step2",
+    }  # fmt: skip
+    lam = overlay("families: {simulation: {grids: {step2: {beta: [0, 10], lam: [0.01, 1]}}}}")
+    assert finished_copy.plan(overlays=[lam])["train_step2"] == 1
+
+
+def touch(path) -> None:
+    later = time.time() + 5
+    os.utime(path, (later, later))
+
+
+def test_touched_inputs_plan_nothing_while_small(finished_copy):
+    """Snakemake compares small inputs by content, so a touch is no change."""
+    touch(finished_copy / "results/small/lincs_consensus/selection.json")
+    touch(finished_copy / "results/small/simulation/probes_summary.parquet")
+    assert finished_copy.plan() == {}
+
+
+def test_touched_scripts_and_rules_plan_nothing(finished_copy):
+    """Switching branches touches every file; only a change may cost a training."""
+    for folder in ("workflow", "src", "config", "profiles"):
+        for path in finished_copy.files(folder).values():
+            touch(path)
+    assert finished_copy.plan() == {}
+
+
+def only_stack(checkout, stage: str):
+    folders = [path for path in (checkout / f"results/small/{stage}").iterdir() if path.is_dir()]
+    assert len(folders) == 1
+    return folders[0]
+
+
+def test_missing_models_of_step1_plan_them_and_what_follows(finished_copy):
+    (only_stack(finished_copy, "simulation/step1") / "models.safetensors").unlink()
+    plan = finished_copy.plan()
+    assert plan == total(SIMULATION_STEP1, SIMULATION_STEP2, SIMULATION_TABLES)
+
+
+def test_missing_models_of_step2_plan_no_step1(finished_copy):
+    (only_stack(finished_copy, "simulation/step2") / "models.safetensors").unlink()
+    assert finished_copy.plan("results/small/simulation/probes.csv") == total(SIMULATION_STEP2, {"tabulate_probes": 1})
+
+
+def test_missing_measurement_plans_no_training(finished_copy):
+    (only_stack(finished_copy, "simulation/step1") / "probes.parquet").unlink()
+    assert finished_copy.plan("results/small/simulation/probes.csv") == {"probe_representations": 1, "tabulate_probes": 1}
+
+
+def test_missing_table_plans_the_table(finished_copy):
+    (finished_copy / "results/small/lincs_consensus/retrieval.csv").unlink()
+    assert finished_copy.plan() == SCREEN_TABLES
+
+
+# What a change of the package plans again
+
+
+def test_comment_and_docstring_plan_nothing(finished_copy):
+    for name in ("objectives", "training", "sources/simulation", "tables"):
+        path = finished_copy / f"src/disentangledssl/{name}.py"
+        path.write_text("# A remark.\n" + path.read_text().replace('"""', '"""In other words: ', 1) + "\n# The end.\n")
+    assert finished_copy.plan() == {}
+
+
+def change(checkout, module: str) -> None:
+    """Change what the module is, in the eyes of Python."""
+    path = checkout / f"src/disentangledssl/{module}.py"
+    path.write_text(path.read_text() + "\n\nCHANGED = True\n")
+
+
+def test_changed_objective_plans_training_and_no_data(finished_copy):
+    change(finished_copy, "objectives")
+    references = total({"probe_references": 1}, {"retrieve_references": 1})
+    plan = finished_copy.plan()
+    for rule in ("train_clip", "train_step1", "train_step2", "probe_representations", "measure_retrieval"):
+        assert plan.pop(rule) == {"train_clip": 1}.get(rule, 2)
+    for rule in references:
+        plan.pop(rule, None)
+    assert plan == total(SIMULATION_TABLES, SCREEN_TABLES, {"select_beta": 1})
+
+
+def test_changed_method_plans_that_method(finished_copy):
+    change(finished_copy, "methods/clip")
+    assert finished_copy.plan() == total(SCREEN_CLIP, SCREEN_TABLES)
+
+
+def test_changed_wording_of_errors_plans_nothing(finished_copy):
+    for module in ("errors", "progress", "timings", "config", "plan", "runs"):
+        change(finished_copy, module)
+    assert finished_copy.plan() == {}
+
+
+def test_changed_figure_plans_the_figure(finished_copy):
+    change(finished_copy, "figures/figure4a")
+    assert finished_copy.plan() == {"plot_figure4a": 1}
