@@ -112,24 +112,18 @@ def random_subsets(
     return chosen.T
 
 
-def steps_per_epoch(folds: Sequence[FoldData], batch_size: int) -> int:
-    """Full mini-batches that every fold can serve; the last partial one is dropped (SPEC: paper's code).
-
-    All folds take the number of the smallest, so that folds can be trained in one stack and a run does not
-    depend on which others are in it.
-    """
-    smallest = min(len(fold.rows[0]) for fold in folds)
-    return smallest // min(batch_size, smallest)
-
-
 class Feed:
     """Serves the mini-batches of an epoch for several streams at once.
 
     Parameters
     ----------
     folds : mapping of fold to FoldData
-        Every fold of the data set, also those that no stream here uses: they decide the steps.
+        The folds that the streams use.
     streams : sequence of Stream
+    smallest : int
+        Training pairs of the smallest fold of the data set, used here or not. All folds take as many full
+        mini-batches an epoch as that one can serve (the last, partial one is dropped), so that folds can be
+        trained in one stack and a run does not depend on which others are in it.
     batch_size : int
     augmentation : pair of Augmentation
         One a view.
@@ -145,6 +139,7 @@ class Feed:
         folds: dict[int, FoldData],
         streams: Sequence[Stream],
         *,
+        smallest: int,
         batch_size: int,
         augmentation: tuple[Augmentation, Augmentation],
         second_version: bool,
@@ -152,8 +147,8 @@ class Feed:
         kappa: float,
     ):
         self.folds, self.streams = folds, list(streams)
-        self.batch = min(batch_size, *(len(fold.rows[0]) for fold in folds.values()))
-        self.steps = steps_per_epoch(list(folds.values()), batch_size)
+        self.batch = min(batch_size, smallest)
+        self.steps = smallest // self.batch
         self.augmentation, self.second_version = augmentation, second_version
         self.sample_dimensions, self.kappa = sample_dimensions, kappa
         self.device = next(iter(folds.values())).rows[0].device

@@ -35,6 +35,8 @@ STAGES = {
 }
 
 Weight = Annotated[float, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+RESERVED = ("logs", "benchmarks", "mol2vec")  # folders beside those of the data sets
 
 
 class SimulationSource(Strict):
@@ -147,7 +149,7 @@ class Families(Strict):
 class Config(Strict):
     """The whole config."""
 
-    results: str = Field(min_length=1, description="folder that everything is written to")
+    results: str = Field(pattern=r"^.*[^/]$", description="folder that everything is written to, without a last slash")
     datasets: list[str] = Field(min_length=1, description="data sets that are run")
     stack_size: int = Field(ge=1, description="runs trained together by one job")
     device: Literal["auto", "cpu", "cuda"]
@@ -156,7 +158,7 @@ class Config(Strict):
     training: TrainingSettings
     stages: StageOverrides
     families: Families
-    data: dict[str, Annotated[SimulationData | ScreenData, Field(discriminator="source")]]
+    data: dict[Name, Annotated[SimulationData | ScreenData, Field(discriminator="source")]]
     mol2vec: Mol2vecSettings
     probe: ProbeSettings
     retrieval: RetrievalSettings
@@ -270,6 +272,11 @@ def _sentence(error: Mapping[str, Any], files: Sequence[str | os.PathLike[str]])
         steps.pop()
     place = ".".join(map(str, steps))
     file = _file_of(steps, files)
+    if kind.startswith("union_tag"):
+        seen = value.get("source") if isinstance(value, Mapping) else value
+        return InputError(
+            file, f"{place}.source", f"input should be 'simulation' or 'screen', got {seen!r}", "correct it"
+        )
     if kind == "missing":
         return InputError(file, place, "is missing", "add it; config.yaml shows every setting")
     message = error["msg"][0].lower() + error["msg"][1:]
@@ -332,6 +339,8 @@ def _file_of(path: Sequence[Any], files: Sequence[str | os.PathLike[str]]) -> st
 
 
 def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> Iterable[InputError]:
+    for name in sorted(set(RESERVED) & set(config.data)):
+        yield InputError(_file_of(["data", name], files), f"data.{name}", "is the name of another folder", "rename it")
     for index, dataset in enumerate(config.datasets):
         place = ["datasets", index]
         if dataset not in config.data:

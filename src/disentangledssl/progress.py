@@ -34,16 +34,24 @@ class Progress:
             total=steps, initial=done, desc=name, file=terminal, disable=not shown, leave=False, unit="step"
         )
 
-    def epoch(self, steps: int, loss: float, note: str) -> None:
-        """Count the steps of an epoch; write a log line now and then."""
-        self.done += steps
+    def due(self) -> bool:
+        """Whether a line should be written now (asking for the loss can make a GPU wait)."""
+        return time.monotonic() - self.last_line >= SECONDS_BETWEEN_LINES
+
+    def show(self, steps: int, loss: float, note: str) -> None:
+        """Write a line, so many steps into the current epoch."""
+        done, now = self.done + steps, time.monotonic()
+        self.last_line = now
+        left = (now - self.started) / (done - self.first) * (self.steps - done)
+        log.info("step %d/%d, loss %.4f, about %.0f s left%s", done, self.steps, loss, left, note)
         self.bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
-        self.bar.update(steps)
-        now = time.monotonic()
-        if now - self.last_line >= SECONDS_BETWEEN_LINES or self.done in (self.first + steps, self.steps):
-            self.last_line = now
-            left = (now - self.started) / (self.done - self.first) * (self.steps - self.done)
-            log.info("step %d/%d, loss %.4f, about %.0f s left%s", self.done, self.steps, loss, left, note)
+        self.bar.update(done - self.bar.n)
+
+    def end_epoch(self, steps: int, loss: float, note: str) -> None:
+        """Count the steps of an epoch; the first and the last one always get a line."""
+        self.done += steps
+        if self.due() or self.done in (self.first + steps, self.steps):
+            self.show(0, loss, note)
 
     def close(self) -> None:
         """Clear the line."""

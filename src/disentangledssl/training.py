@@ -84,7 +84,7 @@ def train_stack(
     scaling = tuple(ScalingSettings.model_validate(one) for one in scaling)
     with phase("loading"):
         dataset = read_dataset(dataset_folder)
-        folds = {k: _fold_data(dataset, k, scaling, device) for k in range(len(dataset.folds))}
+        folds = {k: _fold_data(dataset, k, scaling, device) for k in sorted({run["fold"] for run in runs})}
         runs = [_resolve(run, selection) for run in runs]
         layout, start_tensors, start_status = _lay_out(dataset, runs, starts)
         sizes = tuple(view.shape[1] for view in dataset.views)
@@ -95,6 +95,7 @@ def train_stack(
     feed = Feed(
         folds,
         layout.streams,
+        smallest=min(int((fold == "train").sum()) for fold in dataset.folds),
         batch_size=settings.batch_size,
         augmentation=(Augmentation(**settings.augmentation.model_dump()),) * 2,
         second_version=model.second_version,
@@ -116,13 +117,14 @@ def train_stack(
         progress_name=f"{dataset_folder.parent.name} {method}", terminal=terminal,
     )  # fmt: skip
     with phase("writing"):
-        status = record.status(start_status)
+        names = [run["id"] for run in runs]
+        status = record.status(names, start_status)
         info = {
             "method": method, "dataset": dataset.info.get("name"), "sizes": sizes, "settings": settings.model_dump(),
             "scaling": [one.model_dump() for one in scaling], "layout": layout.__dict__,
             "runs": [dict(run) | one for run, one in zip(runs, status, strict=True)],
         }  # fmt: skip
-        write_table(history, record.history([run["id"] for run in runs]), {"dataset": dataset.info})
+        write_table(history, record.history(names), {"dataset": dataset.info})
         save_models(models, model.state_dict(), info)
         checkpoint.unlink(missing_ok=True)
 
@@ -173,9 +175,11 @@ def train(
                     loss.sum().backward(inputs=groups[name])
                 for optimiser in optimisers.values():
                     optimiser.step()
-                record.step(losses | terms)
-            record.end_epoch(feed.steps, [p for parameters in groups.values() for p in parameters])
-            progress.epoch(feed.steps, record.mean_loss(), record.note())
+                record.step({f"loss_{name}": loss for name, loss in losses.items()} | terms)
+                if progress.due():
+                    progress.show(record.steps_in_epoch, record.mean_loss(), record.note())
+            record.end_epoch([p for parameters in groups.values() for p in parameters])
+            progress.end_epoch(feed.steps, record.mean_loss(), record.note())
             if checkpoint and epoch + 1 < settings.epochs and time.monotonic() - saved >= checkpoint_seconds:
                 save_checkpoint(
                     checkpoint,
@@ -200,6 +204,7 @@ class Record:
     def __init__(self, runs: int, device: torch.device):
         self.names: list[str] = []
         self.sums: torch.Tensor | None = None
+        self.steps_in_epoch = 0
         self.curves: list[torch.Tensor] = []
         self.steps_done = torch.zeros((), dtype=torch.int64, device=device)
         self.diverged_step = torch.full((runs,), -1, dtype=torch.int64, device=device)
@@ -215,13 +220,14 @@ class Record:
         # The last listed term is the innermost: a loss is wrong because one of its terms is.
         last = len(self.names) - 1 - wrong.flip(0).to(torch.int8).argmax(0)
         self.diverged_term = torch.where(new, last, self.diverged_term)
-        self.sums = values if self.sums is None else self.sums + values
+        self.sums = values if self.steps_in_epoch == 0 else self.sums + values
+        self.steps_in_epoch += 1
         self.steps_done = self.steps_done + 1
 
-    def end_epoch(self, steps: int, parameters: Sequence[torch.Tensor]) -> None:
+    def end_epoch(self, parameters: Sequence[torch.Tensor]) -> None:
         """Close the epoch's means and void the weights of runs that diverged."""
-        self.curves.append((self.sums / steps).cpu())
-        self.sums = None
+        self.curves.append((self.sums / self.steps_in_epoch).cpu())
+        self.steps_in_epoch = 0
         dead = self.diverged_step >= 0
         if dead.any():
             with torch.no_grad():
@@ -229,31 +235,28 @@ class Record:
                     parameter[dead] = float("nan")
 
     def mean_loss(self) -> float:
-        """Mean loss of the last epoch over the runs still alive."""
+        """Mean loss of the epoch so far, or of the last one, over the runs still alive."""
         alive = (self.diverged_step < 0).cpu()
-        return self.curves[-1][0][alive].mean().item() if alive.any() else float("nan")
+        means = (self.sums / self.steps_in_epoch).cpu() if self.steps_in_epoch else self.curves[-1]
+        return means[0][alive].mean().item() if alive.any() else float("nan")
 
     def note(self) -> str:
         """Say how many runs diverged, if any."""
         dead = int((self.diverged_step >= 0).sum())
         return f", {dead} of {len(self.diverged_step)} runs diverged" if dead else ""
 
-    def status(self, start_status: Sequence[str]) -> list[dict[str, Any]]:
+    def status(self, runs: Sequence[str], start_status: Sequence[str]) -> list[dict[str, Any]]:
         """Return status, and step and term of divergence, of each run."""
         out = []
-        pairs = zip(self.diverged_step.tolist(), self.diverged_term.tolist(), start_status, strict=True)
-        for step, term, start in pairs:
+        steps, terms = self.diverged_step.tolist(), self.diverged_term.tolist()
+        for run, step, term, start in zip(runs, steps, terms, start_status, strict=True):
             if start != TRAINED:
                 out.append({"status": DIVERGED_INPUT})
             elif step >= 0:
                 out.append({"status": DIVERGED, "diverged_step": step, "diverged_term": self.names[term]})
+                log.warning("%s diverged at step %d: %s is not finite; frozen from there", run, step, self.names[term])
             else:
                 out.append({"status": TRAINED})
-        for index, one in enumerate(out):
-            if one["status"] == DIVERGED:
-                log.warning(
-                    "run %d diverged at step %d: %s is not finite", index, one["diverged_step"], one["diverged_term"]
-                )
         return out
 
     def history(self, runs: Sequence[str]) -> pa.Table:
