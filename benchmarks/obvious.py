@@ -3,12 +3,14 @@
 Written from the description (App. G, App. H.1) with PyTorch's usual parts, neither tuned nor slowed down: a Dataset
 that augments each sample in Python, a DataLoader in the same process, nn.Sequential encoders, von Mises-Fisher
 samples by rejection as in hyperspherical VAEs (Davidson et al. 2018), the supervised-contrastive form of InfoNCE
-over all 2B codes (Khosla et al. 2020) and Adam as it comes. One run at a time.
+over all 2B codes (Khosla et al. 2020) and Adam as it comes. One run at a time. ``as_authors`` feeds the data the way
+the authors' public loop is organised (labels travel along, rows are augmented after collating); the lean form does
+no more than the task asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -29,29 +31,50 @@ def augment_sample(x: torch.Tensor) -> torch.Tensor:
     return x
 
 
-def augment_sample_numpy(x: torch.Tensor) -> torch.Tensor:
-    """Do the same with numpy's ``choice`` without replacement for both draws, as the authors' code does."""
-    kind = np.random.choice(3, 1, replace=False)[0]
-    if kind == 0:
-        return x + 0.01 * torch.randn(x.shape)
-    if kind == 1:
-        x = x.clone()
-        x[np.random.choice(len(x), len(x) // 10, replace=False)] = 0
-        return x
-    return x
+def augment_rows(batch: torch.Tensor) -> torch.Tensor:
+    """Do the same with the rows of a batch, one after the other, as the authors' loop does.
+
+    Both draws are numpy's ``choice`` without replacement, and every row is written back into a copy.
+    """
+    out = torch.clone(batch)
+    for row in range(len(batch)):
+        kind = np.random.choice(3, 1, replace=False)[0]
+        if kind == 0:
+            out[row] = out[row] + 0.01 * torch.randn(out[row].shape)
+        elif kind == 1:
+            dropped = torch.clone(out[row])
+            dropped[np.random.choice(len(dropped), len(dropped) // 10, replace=False)] = 0
+            out[row] = dropped
+        else:
+            out[row] = batch[row]
+    return out
 
 
-class Pairs(Dataset):
+class AugmentedPairs(Dataset):
     """Pairs of views, augmented sample by sample as they are asked for."""
 
-    def __init__(self, x1: torch.Tensor, x2: torch.Tensor, augment: Callable[[torch.Tensor], torch.Tensor]):
-        self.x1, self.x2, self.augment = x1, x2, augment
+    def __init__(self, x1: torch.Tensor, x2: torch.Tensor):
+        self.x1, self.x2 = x1, x2
 
     def __len__(self) -> int:
         return len(self.x1)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.augment(self.x1[index]), self.augment(self.x2[index])
+        return augment_sample(self.x1[index]), augment_sample(self.x2[index])
+
+
+class LabelledPairs(Dataset):
+    """Pairs of views with their three labels, as the authors' data set hands them out."""
+
+    def __init__(self, x1: torch.Tensor, x2: torch.Tensor):
+        self.views = torch.stack([x1, x2])
+        self.labels = [np.zeros(len(x1)) for _ in range(3)]
+
+    def __len__(self) -> int:
+        return self.views.shape[1]
+
+    def __getitem__(self, index: int) -> tuple:
+        return (*(self.views[m, index] for m in (0, 1)), *(labels[index] for labels in self.labels))
 
 
 def encoder(inputs: int, hidden: int, outputs: int, layers: int) -> nn.Sequential:
@@ -110,10 +133,11 @@ class Loop:
     """Step 1, one run: InfoNCE(s1, s2) - beta * mean(mu1 . mu2)."""
 
     def __init__(self, x1, x2, *, layers, hidden=512, dimensions=100, batch_size=256, beta=1.0, kappa=1000.0,
-                 temperature=0.07, learning_rate=1e-4, augment=augment_sample):  # fmt: skip
+                 temperature=0.07, learning_rate=1e-4, as_authors=False):  # fmt: skip
         self.encoder1 = encoder(x1.shape[1], hidden, dimensions, layers)
         self.encoder2 = encoder(x2.shape[1], hidden, dimensions, layers)
-        pairs = Pairs(x1, x2, augment)
+        self.as_authors = as_authors
+        pairs = LabelledPairs(x1, x2) if as_authors else AugmentedPairs(x1, x2)
         self.loader = DataLoader(pairs, batch_size=batch_size, shuffle=True, drop_last=True, num_workers=0)
         parameters = [*self.encoder1.parameters(), *self.encoder2.parameters()]
         self.optimiser = torch.optim.Adam(parameters, lr=learning_rate)
@@ -136,7 +160,9 @@ class Loop:
         """Take so many steps; return the mean loss."""
         total = 0.0
         for _ in range(steps):
-            x1, x2 = next(self.batches)
+            x1, x2 = next(self.batches)[:2]
+            if self.as_authors:
+                x1, x2 = augment_rows(x1), augment_rows(x2)
             loss = self.loss(x1, x2)
             self.optimiser.zero_grad()
             loss.backward()

@@ -36,9 +36,7 @@ def _write_tiny(folder: Path, *, widths: tuple[int, int] = (30, 17), folds: int 
     labels, meta = {"c": (latents[molecule, 0] > 0).astype(int)}, {"dose": rng.uniform(size=pairs).tolist()}
     write_table(folder / "view1.parquet", view1, info)
     write_table(folder / "view2.parquet", view2, info)
-    write_table(
-        folder / "pairs.parquet", pairs_table(ids, ids, names[molecule], names[molecule], labels, meta), info
-    )
+    write_table(folder / "pairs.parquet", pairs_table(ids, ids, names[molecule], names[molecule], labels, meta), info)
     write_table(folder / "splits.parquet", splits_table(ids, group_folds(names[molecule], folds, 0.1, seed=0)))
     return folder
 

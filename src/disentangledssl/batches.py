@@ -85,13 +85,13 @@ def augment(x: torch.Tensor, augmentation: Augmentation, draws: torch.Generator)
     tensor, (samples, features)
     """
     out = x.clone()
-    active = augmentation.dimensions or x.shape[1]
+    active = min(augmentation.dimensions or x.shape[1], x.shape[1])
     kind = torch.randint(3, (len(x),), generator=draws, device=x.device)
     noisy = (kind == 0).nonzero()[:, 0]
     noise = torch.randn(len(noisy), active, generator=draws, device=x.device, dtype=x.dtype)
-    out[noisy, :active] += noise.mul_(augmentation.noise_std)
+    out[:, :active].index_add_(0, noisy, noise, alpha=augmentation.noise_std)
     dropped = (kind == 1).nonzero()
-    count = int(augmentation.drop_fraction * active)
+    count = int(augmentation.drop_fraction * active + 1e-9)  # 0.29 * 100 is a little less than 29
     out[dropped, random_subsets(len(dropped), active, count, draws, x.device)] = 0
     return out
 

@@ -255,8 +255,12 @@ def _read_latents(path: Path, pairs_path: Path, ids: np.ndarray) -> dict[str, np
     values, features, latent_ids = read_view(path)
     _check_same_ids(path, latent_ids, pairs_path, ids)
     latents = {}
+    kinds = [feature.rpartition("_")[0] for feature in features]
+    for feature, kind in zip(features, kinds, strict=True):
+        if kind not in LATENTS:
+            raise InputError(path, f"column {feature}", "is not part of the contract", f"use {', '.join(LATENTS)}")
     for name in LATENTS:
-        chosen = [k for k, feature in enumerate(features) if feature.rpartition("_")[0] == name]
+        chosen = [k for k, kind in enumerate(kinds) if kind == name]
         if not chosen:
             raise InputError(path, f"columns {name}_0 ...", "are missing", "add them or remove the file")
         latents[name] = values[:, chosen]
@@ -298,8 +302,9 @@ def _check_ids(path, table: pa.Table) -> None:
 
 def _check_finite(path, values: np.ndarray, features: Sequence[str]) -> None:
     # One sum instead of a mask of the whole matrix: only a bad file pays for the search.
-    if np.isfinite(values.sum(dtype=np.float64)):
-        return
+    with np.errstate(invalid="ignore"):
+        if np.isfinite(values.sum(dtype=np.float64)):
+            return
     wrong = np.argwhere(~np.isfinite(values))
     if not len(wrong):
         return

@@ -69,4 +69,8 @@ class StackedMLP(nn.Module):
 
     def _unpadded(self):
         for (inputs, outputs), weight, bias in zip(self.layers, self.weights, self.biases, strict=True):
-            yield weight[:, :inputs], bias[..., :outputs]
+            # Not sliced unless padded: the backward pass of a slice writes the whole parameter twice.
+            yield (
+                weight if weight.shape[1] == inputs else weight[:, :inputs],
+                bias if bias.shape[2] == outputs else bias[..., :outputs],
+            )

@@ -65,7 +65,7 @@ def write_table(path: str | os.PathLike[str], table: pa.Table, info: Mapping[str
     """
     metadata = {METADATA_KEY: json.dumps(info or {}, sort_keys=True).encode()}
     with atomic(path) as part:
-        pq.write_table(table.replace_schema_metadata(metadata), part, compression="zstd")
+        pq.write_table(table.replace_schema_metadata(metadata), part, compression="zstd", write_page_checksum=True)
 
 
 def read_table(path: str | os.PathLike[str]) -> pa.Table:
@@ -78,7 +78,8 @@ def read_table(path: str | os.PathLike[str]) -> pa.Table:
     """
     try:
         with phase("loading"):
-            return pq.read_table(path, memory_map=False)
+            # Not read_table, which trips over a column name that appears twice before it can be told.
+            return pq.ParquetFile(path, page_checksum_verification=True).read()
     except FileNotFoundError:
         raise InputError(path, "", "no such file", "make it first, or correct the path") from None
     except (pa.ArrowException, OSError) as error:

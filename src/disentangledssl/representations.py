@@ -90,7 +90,9 @@ def write_representations(models: Path, dataset: PairedDataset, run: str, out: P
     from disentangledssl.dataset import write_view
 
     stack = Models(models, dataset)
-    index = next(k for k, one in enumerate(stack.runs) if one["id"] == run)
+    index = next((k for k, one in enumerate(stack.runs) if one["id"] == run), None)
+    if index is None:
+        raise InputError(models, run, "is no run of this stack", "ask for one of its runs")
     codes = stack.represent(index)
     features = [f"{name}_{k}" for name, values in codes.items() for k in range(values.shape[1])]
     write_view(

@@ -86,6 +86,7 @@ def train_stack(
         dataset = read_dataset(dataset_folder)
         folds = {k: _fold_data(dataset, k, scaling, device) for k in sorted({run["fold"] for run in runs})}
         runs = [_resolve(run, selection) for run in runs]
+        smallest = _smallest_fold(dataset, dataset_folder)
         layout, start_tensors, start_status = _lay_out(dataset, runs, starts)
         sizes = tuple(view.shape[1] for view in dataset.views)
         model = load_method(method)(sizes, settings, layout)
@@ -95,7 +96,7 @@ def train_stack(
     feed = Feed(
         folds,
         layout.streams,
-        smallest=min(int((fold == "train").sum()) for fold in dataset.folds),
+        smallest=smallest,
         batch_size=settings.batch_size,
         augmentation=(Augmentation(**settings.augmentation.model_dump()),) * 2,
         second_version=model.second_version,
@@ -151,7 +152,7 @@ def train(
     optimisers = {
         name: torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True) for name, parameters in groups.items()
     }
-    record, first = Record(runs=len(model.layout.stream_of_run), device=device), 0
+    record, first = Record(len(model.layout.stream_of_run), feed.steps, device), 0
     state = load_checkpoint(checkpoint, identity, device) if checkpoint else None
     if state:
         first = state["epoch"]
@@ -172,7 +173,7 @@ def train(
                 for name, loss in losses.items():
                     optimisers[name].zero_grad(set_to_none=True)
                     # The sum couples nothing: each run's loss reaches only that run's slice.
-                    loss.sum().backward(inputs=groups[name])
+                    loss.sum().backward(inputs=groups[name] if len(groups) > 1 else None)
                 for optimiser in optimisers.values():
                     optimiser.step()
                 record.step({f"loss_{name}": loss for name, loss in losses.items()} | terms)
@@ -199,45 +200,57 @@ class Record:
 
     A run whose loss or any term turns NaN or infinite is frozen: its weights are void (NaN) from the end of
     that epoch on, and its mates never see it.
+
+    Parameters
+    ----------
+    runs : int
+    steps : int
+        Steps an epoch.
+    device : torch.device
     """
 
-    def __init__(self, runs: int, device: torch.device):
+    def __init__(self, runs: int, steps: int, device: torch.device):
         self.names: list[str] = []
-        self.sums: torch.Tensor | None = None
-        self.steps_in_epoch = 0
-        self.curves: list[torch.Tensor] = []
-        self.steps_done = torch.zeros((), dtype=torch.int64, device=device)
-        self.diverged_step = torch.full((runs,), -1, dtype=torch.int64, device=device)
-        self.diverged_term = torch.full((runs,), -1, dtype=torch.int64, device=device)
+        self.steps, self.steps_in_epoch = steps, 0
+        self.values: torch.Tensor | None = None  # of this epoch, (steps, terms, runs)
+        self.curves: list[torch.Tensor] = []  # epoch means, (terms, runs) each
+        self.diverged_step = torch.full((runs,), -1, dtype=torch.int64)
+        self.diverged_term = torch.full((runs,), -1, dtype=torch.int64)
+        self.device = device
 
     def step(self, terms: Mapping[str, torch.Tensor]) -> None:
-        """Add one step's terms, ``(runs,)`` each."""
-        self.names = list(terms)
-        values = torch.stack([value.detach() for value in terms.values()])
-        wrong = ~torch.isfinite(values)
-        new = wrong.any(0) & (self.diverged_step < 0)
-        self.diverged_step = torch.where(new, self.steps_done, self.diverged_step)
-        # The last listed term is the innermost: a loss is wrong because one of its terms is.
-        last = len(self.names) - 1 - wrong.flip(0).to(torch.int8).argmax(0)
-        self.diverged_term = torch.where(new, last, self.diverged_term)
-        self.sums = values if self.steps_in_epoch == 0 else self.sums + values
+        """Add one step's terms, ``(runs,)`` each; losses first, the terms they are made of after them."""
+        if self.values is None:
+            self.names = list(terms)
+            self.values = torch.zeros(self.steps, len(terms), len(self.diverged_step), device=self.device)
+        torch.stack([value.detach() for value in terms.values()], out=self.values[self.steps_in_epoch])
         self.steps_in_epoch += 1
-        self.steps_done = self.steps_done + 1
 
     def end_epoch(self, parameters: Sequence[torch.Tensor]) -> None:
-        """Close the epoch's means and void the weights of runs that diverged."""
-        self.curves.append((self.sums / self.steps_in_epoch).cpu())
+        """Close the epoch's means, and void the weights of runs that diverged."""
+        values = self.values.cpu().double()
         self.steps_in_epoch = 0
+        wrong = ~torch.isfinite(values)
+        first = wrong.any(1).to(torch.int8).argmax(0)  # the first step at which a run has any wrong term
+        for run in (wrong.any(1).any(0) & (self.diverged_step < 0)).nonzero()[:, 0].tolist():
+            self.diverged_step[run] = len(self.curves) * self.steps + first[run]
+            # The last listed term is the innermost: a loss is wrong because one of its terms is.
+            self.diverged_term[run] = wrong[first[run], :, run].nonzero().max()
+        self.curves.append(values.mean(0))
+        # A finite loss can have a gradient that is not: seen here, and in the next step's loss if there is one.
+        for parameter in parameters:
+            spoiled = ~torch.isfinite(parameter.detach()).flatten(1).all(1).cpu() & (self.diverged_step < 0)
+            self.diverged_step[spoiled], self.diverged_term[spoiled] = len(self.curves) * self.steps - 1, 0
         dead = self.diverged_step >= 0
         if dead.any():
             with torch.no_grad():
                 for parameter in parameters:
-                    parameter[dead] = float("nan")
+                    parameter[dead.to(parameter.device)] = float("nan")
 
     def mean_loss(self) -> float:
         """Mean loss of the epoch so far, or of the last one, over the runs still alive."""
-        alive = (self.diverged_step < 0).cpu()
-        means = (self.sums / self.steps_in_epoch).cpu() if self.steps_in_epoch else self.curves[-1]
+        means = self.values[: self.steps_in_epoch].mean(0).cpu() if self.steps_in_epoch else self.curves[-1]
+        alive = self.diverged_step < 0
         return means[0][alive].mean().item() if alive.any() else float("nan")
 
     def note(self) -> str:
@@ -272,15 +285,26 @@ class Record:
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
         return {
-            "names": self.names, "curves": torch.stack(self.curves), "steps_done": self.steps_done,
+            "names": self.names, "curves": torch.stack(self.curves),
             "diverged_step": self.diverged_step, "diverged_term": self.diverged_term,
         }  # fmt: skip
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take over what a checkpoint holds."""
         self.names, self.curves = list(state["names"]), list(state["curves"].cpu())
-        self.steps_done, self.diverged_step = state["steps_done"], state["diverged_step"]
-        self.diverged_term = state["diverged_term"]
+        self.diverged_step, self.diverged_term = state["diverged_step"].cpu(), state["diverged_term"].cpu()
+
+
+def _smallest_fold(dataset: PairedDataset, folder: Path) -> int:
+    pairs = [int((fold == "train").sum()) for fold in dataset.folds]
+    if min(pairs) < 2:
+        raise InputError(
+            folder / "splits.parquet",
+            f"column fold_{pairs.index(min(pairs))}",
+            f"has {min(pairs)} training pairs",
+            "contrastive training needs at least 2",
+        )
+    return min(pairs)
 
 
 def _fold_data(
@@ -289,11 +313,6 @@ def _fold_data(
     views = tuple(torch.from_numpy(view).to(device) for view in scale_fold(dataset, fold, scaling))
     training = dataset.pairs_in(fold, "train")
     rows = tuple(torch.from_numpy(row[training].astype("int64")).to(device) for row in dataset.rows)
-    if len(training) < 2:
-        raise InputError(
-            dataset.info.get("name", "data set"), f"fold {fold}", f"has {len(training)} training pairs",
-            "contrastive training needs at least 2",
-        )  # fmt: skip
     return FoldData(views, rows)
 
 
@@ -331,6 +350,7 @@ def _lay_out(
         tensors, info = load_models(path)
         for index, start in enumerate(info["runs"]):
             found[start["beta_value"], start["fold"], start["seed"]] = (index, start, tensors)
+        shape = {name: info["settings"][name] for name in ("hidden", "layers", "dimensions")}
     wanted = [(float(run["beta_value"]), run["fold"], run["start_seed"]) for run in runs]
     for run, start in zip(runs, wanted, strict=True):
         if start not in found:
@@ -347,6 +367,7 @@ def _lay_out(
     tensors = {key: torch.stack([one[key][index] for index, _, one in chosen]) for key in chosen[0][2]}
     layout |= {
         "starts": [start["id"] for _, start, _ in chosen],
+        "start_shape": shape,
         "start_of_run": [distinct.index(key) for key in keys],
         "stream_of_start": [stream for _, stream in distinct],
     }

@@ -67,8 +67,9 @@ def noise_around_first_axis(normal: torch.Tensor, kappa: float) -> torch.Tensor:
     knot = place.floor().clamp(max=TABLE_KNOTS - 2)
     below, above = table[knot.long()], table[knot.long() + 1]
     cosine = torch.lerp(below, above, place - knot)
-    tangent = torch.nn.functional.normalize(normal[..., 1:], dim=-1)
-    return torch.cat([cosine, (1 - cosine**2).clamp(min=0).sqrt() * tangent], dim=-1)
+    tangent = normal[..., 1:]
+    length = torch.linalg.vector_norm(tangent, dim=-1, keepdim=True).clamp(min=1e-12)
+    return torch.cat([cosine, tangent * ((1 - cosine**2).clamp(min=0).sqrt() / length)], dim=-1)
 
 
 def sample(mean: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -89,11 +90,9 @@ def sample(mean: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     Notes
     -----
     The Householder reflection that swaps e1 and the mean: with u = e1 - mean,
-    s = noise - u (u . noise) / (1 - mean_1).
+    s = noise - 2 u (u . noise) / (u . u).
     """
-    gap = 1 - mean[..., :1]
-    # Only a mean that is e1 itself meets the floor; there u = 0 and the noise is the sample.
-    scale = (noise[..., :1] - (mean * noise).sum(-1, keepdim=True)) / gap.clamp(min=1e-6)
-    first_axis = torch.zeros_like(mean[..., :1, :])
-    first_axis[..., 0] = 1
-    return noise - (first_axis - mean) * scale
+    u = torch.cat([1 - mean[..., :1], -mean[..., 1:]], dim=-1)
+    # By u's own length, not by 2 (1 - mean_1): that loses its digits for means near e1.
+    scale = (u * noise).sum(-1, keepdim=True) / u.square().sum(-1, keepdim=True).clamp(min=1e-30)
+    return noise - 2 * scale * u

@@ -11,7 +11,7 @@ import torch
 from scipy.stats import chisquare, kstest, norm
 
 from disentangledssl import batches
-from disentangledssl.batches import Augmentation, Feed, FoldData, augment, random_subsets, steps_per_epoch
+from disentangledssl.batches import Augmentation, Feed, FoldData, augment, random_subsets
 from disentangledssl.streams import Stream
 
 NOTHING = Augmentation(0.0, 0.0)
@@ -89,11 +89,10 @@ def test_only_the_first_dimensions_are_touched(active):
     assert altered == pytest.approx(2 / 3 if active // 4 else 1 / 3, abs=0.06)
 
 
-def test_dimensions_beyond_the_view_are_an_error_or_all():
+def test_more_dimensions_than_the_view_has_are_all_of_them():
     # One setting serves both views, and views differ in width.
     x = full(30, 8)
-    after = augment(x, Augmentation(0.5, 0.25, 12), draws())
-    assert after.shape == x.shape
+    assert torch.equal(augment(x, Augmentation(0.5, 0.25, 12), draws()), augment(x, Augmentation(0.5, 0.25), draws()))
 
 
 def test_the_input_stays_as_it_was():
@@ -140,11 +139,18 @@ def numbered(pairs, rows2=None):
     return FoldData((number.expand(-1, 3) + 1, 1000 + number.expand(-1, 2)), (torch.arange(pairs), rows2))
 
 
+# All folds of a data set are given, also those that no stream uses: the smallest decides the steps.
 def feed(folds, streams, batch_size=8, augmentation=NOTHING, second_version=False, dimensions=None, kappa=10.0):
     return Feed(
-        folds, streams, batch_size=batch_size, augmentation=(augmentation, augmentation),
-        second_version=second_version, sample_dimensions=dimensions, kappa=kappa,
-    )  # fmt: skip
+        {one.fold: folds[one.fold] for one in streams},
+        streams,
+        smallest=min(len(fold.rows[0]) for fold in folds.values()),
+        batch_size=batch_size,
+        augmentation=(augmentation, augmentation),
+        second_version=second_version,
+        sample_dimensions=dimensions,
+        kappa=kappa,
+    )
 
 
 def stream(fold=0, seed=0):
@@ -244,7 +250,7 @@ def test_an_epoch_does_not_depend_on_those_before():
 
 
 def test_seeds_folds_and_data_sets_differ():
-    data = random_fold(50, 0)
+    data = random_fold(50, 0)  # both folds alike, so that only the key can tell them apart
     streams = [stream(0, 0), stream(0, 1), stream(1, 0), Stream("other", 0, 0)]
     drawn = [next(feed({0: data, 1: data}, [one], dimensions=4).epoch(0)) for one in streams]
     for first, second in itertools.combinations(drawn, 2):
@@ -333,7 +339,6 @@ def test_all_folds_take_the_steps_of_the_smallest():
         one = feed(folds, [stream(fold)], 8)
         assert one.steps == 4
         assert len(list(one.epoch(0))) == 4
-    assert steps_per_epoch(list(folds.values()), 8) == 4
 
 
 def test_larger_folds_draw_from_all_their_pairs():
@@ -348,9 +353,9 @@ def test_a_batch_is_no_larger_than_the_smallest_fold():
         one = feed(folds, [stream(fold)], 256)
         assert (one.batch, one.steps) == (5, 1)
         assert len(pairs_seen(one.epoch(0))[0]) == 5
-    assert steps_per_epoch([numbered(256)], 256) == 1
-    assert steps_per_epoch([numbered(255)], 256) == 1
-    assert steps_per_epoch([numbered(511)], 256) == 1
+    for pairs, expected in ((255, (255, 1)), (256, (256, 1)), (511, (256, 1)), (512, (256, 2))):
+        one = feed({0: numbered(pairs)}, [stream()], 256)
+        assert (one.batch, one.steps) == expected
 
 
 def test_global_generators_are_left_alone():

@@ -64,10 +64,8 @@ def literal(view, training, unit_norm, quantile, standardise, clip):
 @pytest.mark.parametrize("statistics", ["train", "all"])
 def test_every_step_is_the_literal_one(unit_norm, quantile, standardise, clip, statistics):
     view = values()
-    found = scale_view(
-        view, TRAINING,
-        settings(unit_norm=unit_norm, clip_quantile=quantile, standardise=standardise, clip=clip, statistics=statistics),
-    )  # fmt: skip
+    options = {"unit_norm": unit_norm, "clip_quantile": quantile, "standardise": standardise, "clip": clip}
+    found = scale_view(view, TRAINING, settings(**options, statistics=statistics))
     fitted_on = TRAINING if statistics == "train" else np.arange(len(view))
     np.testing.assert_allclose(found, literal(view, fitted_on, unit_norm, quantile, standardise, clip), atol=1e-6)
     assert found.dtype == np.float32

@@ -43,8 +43,8 @@ def test_missing_and_unknown_settings_are_refused(small):
     values.pop("kappa")
     with pytest.raises(ValidationError, match="kappa"):
         TrainingSettings(**values)
-    with pytest.raises(ValidationError, match="temprature"):
-        TrainingSettings(**small(), temprature=0.1)
+    with pytest.raises(ValidationError, match="tau"):
+        TrainingSettings(**small(), tau=0.1)
 
 
 def test_settings_cannot_be_changed(small):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -48,9 +50,9 @@ def normalised_quad(dimensions, kappa, end):
         return np.exp(kappa * (np.cos(angle) - np.cos(mode))) * (np.sin(angle) / np.sin(mode)) ** (dimensions - 2)
 
     pieces = [0, *[p for p in (mode / 2, mode, min(2 * mode, 3)) if p < np.pi], np.pi]
-    whole = sum(quad(density, a, b, epsabs=0, epsrel=1e-10)[0] for a, b in zip(pieces, pieces[1:], strict=False))
+    whole = sum(quad(density, a, b, epsabs=0, epsrel=1e-10)[0] for a, b in pairwise(pieces))
     inner = [p for p in pieces if p < end] + [end]
-    return sum(quad(density, a, b, epsabs=1e-16)[0] for a, b in zip(inner, inner[1:], strict=False)) / whole
+    return sum(quad(density, a, b, epsabs=1e-16)[0] for a, b in pairwise(inner)) / whole
 
 
 # ---------------------------------------------------------------- distribution

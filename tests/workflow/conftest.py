@@ -17,7 +17,6 @@ pytest.importorskip("snakemake", reason="workflow tests run Snakemake, which is 
 
 REPOSITORY = Path(__file__).parents[2]
 SMALL = "tests/workflow/configs/small.yaml"
-LONG = "tests/workflow/configs/long.yaml"
 SHOWN_LINES = 60
 SECONDS = 600
 
@@ -114,6 +113,10 @@ class Checkout:
         """When each file was last written, in nanoseconds; Snakemake's own notes left out."""
         return {name: path.stat().st_mtime_ns for name, path in self.files(folder, without=[".snakemake"]).items()}
 
+    def under(self, *configs: str) -> Checkout:
+        """The same folder under other configs (none: the full run)."""
+        return Checkout(self.folder, configs)
+
     def copy(self, folder: Path) -> Checkout:
         """Copy everything, results and Snakemake's notes too, with all times."""
         subprocess.run(["cp", "-a", str(self.folder), str(folder)], check=True)
@@ -129,9 +132,8 @@ class Checkout:
 
 def check_out(folder: Path, configs: Sequence[str | Path] = (SMALL,)) -> Checkout:
     """Copy the repository's files (tracked, or new and not ignored) with their times, and no results."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=REPOSITORY, check=True, capture_output=True, text=True
-    )
+    command = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+    listed = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True)
     for name in filter(None, listed.stdout.split("\0")):
         source = REPOSITORY / name
         if source.is_file() and not name.startswith("results/"):

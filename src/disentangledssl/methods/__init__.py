@@ -31,6 +31,8 @@ class Layout:
     stream_of_run : list of int
     starts : list of str
         Ids of the distinct runs of an earlier stage that the runs start from (step 2).
+    start_shape : mapping of str to int
+        ``hidden``, ``layers`` and ``dimensions`` of their encoders.
     start_of_run : list of int
     stream_of_start : list of int
     """
@@ -39,6 +41,7 @@ class Layout:
     streams: list[Stream]
     stream_of_run: list[int]
     starts: list[str] = field(default_factory=list)
+    start_shape: dict[str, int] = field(default_factory=dict)
     start_of_run: list[int] = field(default_factory=list)
     stream_of_start: list[int] = field(default_factory=list)
 
@@ -69,7 +72,7 @@ class BaseMethod(nn.Module):
     def encoder(self, runs: int, inputs: int) -> StackedMLP:
         """Build one encoder for so many runs (App. H.1)."""
         s = self.settings
-        return StackedMLP(runs, [inputs, *[s.hidden] * (s.layers - 1), s.dimensions])
+        return mlp(runs, inputs, s.hidden, s.layers, s.dimensions)
 
     def initialise(self) -> None:
         """Draw the initial values of every trained encoder from the streams of its runs."""
@@ -88,6 +91,11 @@ class BaseMethod(nn.Module):
     def represent(self, run: int, x: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Encode clean views ``(rows, features)`` with one run: raw outputs by name, ``(rows, dimensions)``."""
         raise NotImplementedError
+
+
+def mlp(runs: int, inputs: int, hidden: int, layers: int, dimensions: int) -> StackedMLP:
+    """Build an encoder of so many linear layers."""
+    return StackedMLP(runs, [inputs, *[hidden] * (layers - 1), dimensions])
 
 
 def spread(values: torch.Tensor, index: Sequence[int]) -> torch.Tensor:

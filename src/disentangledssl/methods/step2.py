@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import normalize
 
-from disentangledssl.methods import BaseMethod, spread
+from disentangledssl.methods import BaseMethod, mlp, spread
 from disentangledssl.objectives import info_nce, orthogonality
 
 
@@ -24,10 +24,11 @@ class Method(BaseMethod):
     def __init__(self, sizes, settings, layout):
         super().__init__(sizes, settings, layout)
         runs, starts = len(layout.stream_of_run), len(layout.starts)
-        self.zc1, self.zc2 = self.encoder(starts, sizes[0]), self.encoder(starts, sizes[1])
+        # As step 1 made them, whatever the shape of this stage's own encoders.
+        self.zc1, self.zc2 = (mlp(starts, size, **layout.start_shape) for size in sizes)
         self.zc1.requires_grad_(False)
         self.zc2.requires_grad_(False)
-        self.zs1, self.zs2 = (self.encoder(runs, size + settings.dimensions) for size in sizes)
+        self.zs1, self.zs2 = (self.encoder(runs, size + layout.start_shape["dimensions"]) for size in sizes)
 
     def losses(self, batch):
         size = batch.x[0].shape[1]

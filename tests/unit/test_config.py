@@ -1,0 +1,412 @@
+"""The config: every mistake ends in one sentence with file, key and mend; every override lands where it should."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from disentangledssl.config import STAGES, Config, ConfigErrors, json_schema, load_config
+from disentangledssl.errors import InputError
+from disentangledssl.settings import TrainingSettings
+
+REPOSITORY = Path(__file__).parents[2]
+FULL = REPOSITORY / "config.yaml"
+PRESETS = sorted((REPOSITORY / "config").glob("*.yaml"))
+SCHEMA = REPOSITORY / "workflow" / "schemas" / "config.schema.json"
+
+
+def merged(base: Any, over: Any) -> Any:
+    """Merge two configs as Snakemake does: mappings are merged, all else is replaced."""
+    if not isinstance(over, dict):
+        return over
+    base = base if isinstance(base, dict) else {}
+    return {**base, **{key: merged(base.get(key), value) for key, value in over.items()}}
+
+
+def load(*texts_or_paths: str | Path, tmp_path: Path | None = None) -> Config:
+    """Load config.yaml with overlays on top: files, or texts that become ``overlay0.yaml`` and so on."""
+    files = [FULL]
+    for number, overlay in enumerate(texts_or_paths):
+        if isinstance(overlay, str):
+            (tmp_path / f"overlay{number}.yaml").write_text(overlay)
+            overlay = tmp_path / f"overlay{number}.yaml"
+        files.append(overlay)
+    content: Any = {}
+    for file in files:
+        content = merged(content, yaml.safe_load(file.read_text()))
+    return load_config(content, files)
+
+
+@pytest.fixture
+def sentences(tmp_path):
+    """Sentences that an overlay on config.yaml is refused with."""
+
+    def refuse(*overlays: str) -> list[str]:
+        with pytest.raises(InputError) as error:
+            load(*overlays, tmp_path=tmp_path)
+        return str(error.value).splitlines()
+
+    return refuse
+
+
+# Presets
+
+
+@pytest.mark.parametrize("preset", [None, *PRESETS], ids=lambda path: path.stem if path else "full")
+def test_presets_load_and_resolve(preset):
+    config = load(*[preset] if preset else [])
+    for dataset in config.datasets:
+        family = config.family(dataset)
+        for stage in family.grids:
+            assert isinstance(config.training_of(dataset, stage), TrainingSettings)
+        assert 1 <= config.used_folds(dataset) <= config.folds(dataset)
+
+
+def test_every_preset_has_a_results_folder_of_its_own():
+    folders = [load().results, *(load(path).results for path in PRESETS)]
+    assert folders[0] == "results" and len(set(folders)) == len(folders)
+    assert [load(path).results for path in PRESETS] == [f"results/{path.stem}" for path in PRESETS]
+
+
+def test_full_config_is_the_papers():
+    config = load()
+    step1, step2 = config.training_of("simulation", "step1"), config.training_of("simulation", "step2")
+    assert (step1.epochs, step2.epochs, step1.batch_size, step1.learning_rate) == (50, 30, 256, 1e-4)
+    assert (step1.hidden, step1.layers, step1.dimensions) == (512, 3, 100)
+    grids = config.family("simulation").grids
+    assert grids["step1"]["beta"] == [0, 0.001, 0.01, 0.1, 0.5, 1, 5, 10, 50, 100, 300, 500, 1000]
+    assert grids["step2"]["lam"] == [0, 0.001, 0.01, 0.1, 1, 10, 100]
+    screen = config.training_of("lincs_cells", "step1")
+    assert (screen.hidden, screen.dimensions) == (2560, 32)
+    assert config.family("simulation").seeds == config.family("lincs_cells").seeds == [0, 1, 2]
+
+
+# Mistakes: one sentence each, with file, key and mend
+
+ONE_MISTAKE = {
+    # A key that is none, and the nearest that is one.
+    "typo at the top": ("stack_siz: 3", "stack_siz is no setting; did you mean stack_size?"),
+    "typo in training": ("training: {epoch: 3}", "training: epoch is no setting; did you mean epochs?"),
+    "typo in augmentation": (
+        "training: {augmentation: {noise: 1}}",
+        "training.augmentation: noise is no setting; did you mean noise_std?",
+    ),
+    "typo in a family": (
+        "families: {screen: {seed: [1]}}",
+        "families.screen: seed is no setting; did you mean seeds?",
+    ),
+    "typo in scaling": (
+        "families: {screen: {scaling: {view1: {standardize: true}}}}",
+        "families.screen.scaling.view1: standardize is no setting; did you mean standardise?",
+    ),
+    "typo in a data set": (
+        "data: {simulation: {trainng: {}}}",
+        "data.simulation: trainng is no setting; did you mean training?",
+    ),
+    "typo in make": (
+        "data: {simulation: {make: {varaint: mixed}}}",
+        "data.simulation.make: varaint is no setting; did you mean variant?",
+    ),
+    "nothing like it": ("mol2vec: {q: 3}", "mol2vec: q is no setting; known here: dimensions, epochs"),
+    "setting of other data": ("data: {lincs_cells: {make: {n: 3}}}", "data.lincs_cells.make: n is no setting"),
+    # YAML's traps.
+    "1e-4": ("training: {learning_rate: 1e-4}", 'training.learning_rate: "1e-4" is text to YAML; write it as 1.0e-04'),
+    "1e-7 in a grid": (
+        "families: {simulation: {grids: {step1: {beta: [1e-7]}}}}",
+        'families.simulation.grids.step1.beta.0: "1e-7" is text to YAML; write it as 1.0e-07',
+    ),
+    "quoted number": ("probe: {max_iter: '200'}", 'probe.max_iter: "200" is text to YAML'),
+    # Wrong kind.
+    "word for a number": ("training: {learning_rate: fast}", "training.learning_rate: ", "got 'fast'"),
+    "word for an integer": ("stack_size: many", "stack_size: ", "got 'many'"),
+    "part of an integer": ("stack_size: 2.5", "stack_size: ", "integer", "got 2.5"),
+    "yes for a number": ("training: {epochs: true}", "training.epochs: ", "got True"),
+    "number for a list": ("retrieval: {top: 3}", "retrieval.top: ", "list", "got 3"),
+    "word for a list": ("datasets: simulation", "datasets: ", "list", "got 'simulation'"),
+    "number for a mapping": ("data: {simulation: 3}", "data.simulation", "got 3"),
+    "nothing for a mapping": ("training: null", "training: ", "got None"),
+    # Out of range.
+    "zero": ("stack_size: 0", "stack_size: ", "greater than or equal to 1, got 0"),
+    "below": ("training: {temperature: 0.001}", "training.temperature: ", "0.025, got 0.001"),
+    "above": (
+        "families: {screen: {scaling: {view1: {clip_quantile: 0.7}}}}",
+        "families.screen.scaling.view1.clip_quantile: ",
+        "less than 0.5, got 0.7",
+    ),
+    "negative in a grid": (
+        "families: {simulation: {grids: {step1: {beta: [0, -1]}}}}",
+        "families.simulation.grids.step1.beta.1: ",
+        "greater than or equal to 0, got -1",
+    ),
+    "negative seed": ("families: {screen: {seeds: [0, -1]}}", "families.screen.seeds.1: ", "got -1"),
+    "no seed": ("families: {screen: {seeds: []}}", "families.screen.seeds: ", "at least 1"),
+    "no data set": ("datasets: []", "datasets: ", "at least 1"),
+    "NaN": ("training: {learning_rate: .nan}", "training.learning_rate: ", "finite", "got nan"),
+    "infinity": ("training: {kappa: .inf}", "training.kappa: ", "finite", "got inf"),
+    "NaN in a grid": (
+        "families: {simulation: {grids: {step1: {beta: [.nan]}}}}",
+        "families.simulation.grids.step1.beta.0: ",
+        "finite",
+        "got nan",
+    ),
+    # None of the words that may stand there.
+    "no such device": ("device: gpu", "device: ", "'auto', 'cpu' or 'cuda', got 'gpu'"),
+    "no such stage": ("stages: {step3: {}}", "stages.step3: ", "'clip', 'step1' or 'step2', got 'step3'"),
+    "no such axis": (
+        "families: {simulation: {grids: {step1: {bta: [1]}}}}",
+        "families.simulation.grids.step1.bta: ",
+        "'beta' or 'lam', got 'bta'",
+    ),
+    "no such word in a grid": (
+        "families: {screen: {grids: {step2: {beta: [selectd], lam: [1]}}}}",
+        "families.screen.grids.step2.beta.0: ",
+        "selected",
+        "got 'selectd'",
+    ),
+    "no such variant": (
+        "data: {simulation: {make: {variant: mixd}}}",
+        "data.simulation.make.variant: ",
+        "'mixed'",
+        "got 'mixd'",
+    ),
+    "no such source": ("data: {mine: {source: screens}}", "data.mine", "'screen'", "'screens'"),
+    # Something lacks.
+    "no source": ("data: {mine: {make: {}}}", "data.mine", "source"),
+    "no make": ("data: {mine: {source: screen}}", "data.mine.make: is missing; add it"),
+    "data set not defined": ("datasets: [simulaton]", "datasets: simulaton is not defined", "did you mean simulation?"),
+    # Things that do not go together.
+    "step 2 from a beta that step 1 lacks": (
+        "datasets: [simulation]\nfamilies: {simulation: {grids: {step2: {beta: [0, 7], lam: [1]}}}}",
+        "simulation",
+        "grids.step2.beta: 7",
+        "is not in grids.step1.beta; add it there",
+    ),
+    "selected without validation": (
+        "datasets: [simulation]\nfamilies: {simulation: {grids: {step2: {beta: [selected], lam: [1]}}}}",
+        "simulation",
+        "grids.step2.beta: selected needs validation pairs; ",
+        "validation_fraction",
+    ),
+    "selected without a validation part": (
+        "datasets: [cell_injury]\nfamilies: {screen: {split: {validation_fraction: 0}}}",
+        "cell_injury",
+        "selected needs validation pairs",
+    ),
+    "selected in step 1": (
+        "datasets: [lincs_cells]\nfamilies: {screen: {grids: {step1: {beta: [0, 1, 5, selected]}}}}",
+        "lincs_cells",
+        "grids.step1.beta: holds selected; list numbers",
+    ),
+    "axis of another stage": (
+        "datasets: [lincs_cells]\nfamilies: {screen: {grids: {clip: {beta: [0]}}}}",
+        "lincs_cells",
+        "grids.clip: has the axes ['beta']",
+    ),
+    "empty grid": (
+        "datasets: [simulation]\nfamilies: {simulation: {grids: {step1: {beta: []}}}}",
+        "grids.step1.beta",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ONE_MISTAKE.values(), ids=ONE_MISTAKE)
+def test_one_mistake_is_one_sentence(sentences, case):
+    overlay, *parts = case
+    (sentence,) = sentences(overlay)
+    assert all(part in sentence for part in parts), sentence
+    problem, _, mend = sentence.rpartition("; ")
+    assert problem and mend and sentence.endswith((".", "?")), "what is wrong; what to do"
+
+
+# Here either file might be meant: that with the grid or that with the split.
+OF_ONE_FILE = {name: case for name, case in ONE_MISTAKE.items() if name != "selected without a validation part"}
+
+
+@pytest.mark.parametrize("case", OF_ONE_FILE.values(), ids=OF_ONE_FILE)
+def test_the_file_with_the_mistake_is_named(sentences, case):
+    for sentence in sentences(case[0]):
+        assert Path(sentence.split(": ")[0]).name == "overlay0.yaml", sentence
+
+
+@pytest.mark.parametrize("overlay", ["threads: '2'", "training: {layers: 1e1}", "training: {epochs: '30'}"])
+def test_mend_for_text_that_should_be_an_integer_is_an_integer(sentences, overlay):
+    """Who follows the advice must not be refused again: 2.0e+00 is no integer."""
+    (sentence,) = sentences(overlay)
+    advised = sentence.split("write it as ")[1].split(" or ")[0].rstrip(".")
+    assert isinstance(yaml.safe_load(advised), int), sentence
+
+
+def test_a_key_is_not_proposed_where_it_is_refused(sentences):
+    (sentence,) = sentences("data: {lincs_cells: {make: {n: 3}}}")
+    assert "did you mean n?" not in sentence
+
+
+def test_several_mistakes_are_named_at_once(sentences):
+    found = sentences("stack_siz: 3\ntraining: {epochs: 0, learning_rate: 1e-4}\nprobe: {solvr: lbfgs}")
+    assert len(found) == 4
+    for parts in (("stack_siz", "stack_size"), ("training.epochs", "got 0"), ("1e-4",), ("probe: solvr", "solver")):
+        assert any(all(part in sentence for part in parts) for sentence in found), parts
+
+
+def test_several_crossed_mistakes_are_named_at_once(sentences):
+    found = sentences(
+        "datasets: [simulation, simulaton, lincs_cells]\n"
+        "families: {simulation: {grids: {step2: {beta: [7, 8], lam: [1]}}}, screen: {split: {validation_fraction: 0}}}"
+    )
+    for part in ("simulaton is not defined", "7", "8", "lincs_cells"):
+        assert any(part in sentence for sentence in found), part
+
+
+def test_missing_settings_are_all_named():
+    content = yaml.safe_load(FULL.read_text())
+    del content["probe"], content["training"]["epochs"]
+    with pytest.raises(ConfigErrors) as error:
+        load_config(content, [FULL])
+    assert sorted(sentence.split(": ")[1] for sentence in str(error.value).splitlines()) == ["probe", "training.epochs"]
+
+
+def test_an_empty_config_is_told_what_it_lacks():
+    with pytest.raises(ConfigErrors) as error:
+        load_config({}, [])
+    assert "datasets: is missing; add it" in str(error.value)
+
+
+def test_later_file_is_named_when_it_overrides(sentences):
+    (sentence,) = sentences("stack_size: 5", "stack_size: 0")
+    assert "overlay1.yaml: stack_size" in sentence
+    (sentence,) = sentences("stack_size: 0", "threads: 1")
+    assert "overlay0.yaml: stack_size" in sentence
+
+
+def test_file_is_named_as_seen_from_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError) as error:
+        load("stack_size: 0", tmp_path=tmp_path)
+    assert str(error.value).startswith("overlay0.yaml: stack_size: ")
+
+
+def test_checking_does_not_change_the_config_it_was_given():
+    content = yaml.safe_load(FULL.read_text())
+    load_config(content, [FULL])
+    assert content == yaml.safe_load(FULL.read_text())
+
+
+# Who wins
+
+LAYERS = [
+    "training: {hidden: 1}",
+    "stages: {step2: {hidden: 2}}",
+    "families: {simulation: {training: {hidden: 3}}}",
+    "families: {simulation: {stages: {step2: {hidden: 4}}}}",
+    "data: {simulation: {training: {hidden: 5}}}",
+    "data: {simulation: {stages: {step2: {hidden: 6}}}}",
+]
+
+
+@pytest.mark.parametrize("above", range(len(LAYERS)))
+@pytest.mark.parametrize("below", range(len(LAYERS)))
+def test_precedence_of_training_settings(tmp_path, below, above):
+    """General < stage < family < stage of the family < data set < stage of the data set, in whatever order written."""
+    config = load(LAYERS[above], LAYERS[below], tmp_path=tmp_path)
+    assert config.training_of("simulation", "step2").hidden == max(below, above) + 1
+
+
+def test_overrides_reach_nobody_else(tmp_path):
+    config = load(*LAYERS, tmp_path=tmp_path)
+    hidden = {
+        (dataset, stage): config.training_of(dataset, stage).hidden
+        for dataset in ("simulation", "simulation_noisy", "lincs_cells")
+        for stage in STAGES
+    }
+    assert hidden == {
+        ("simulation", "clip"): 5, ("simulation", "step1"): 5, ("simulation", "step2"): 6,
+        ("simulation_noisy", "clip"): 3, ("simulation_noisy", "step1"): 3, ("simulation_noisy", "step2"): 4,
+        ("lincs_cells", "clip"): 2560, ("lincs_cells", "step1"): 2560, ("lincs_cells", "step2"): 2560,
+    }  # fmt: skip
+
+
+def test_override_of_one_setting_keeps_the_others(tmp_path):
+    config = load("data: {simulation: {stages: {step2: {augmentation: {noise_std: 0.5}}}}}", tmp_path=tmp_path)
+    own = config.training_of("simulation", "step2").augmentation
+    assert (own.noise_std, own.drop_fraction) == (0.5, 0.1)
+    assert config.training_of("simulation", "step1").augmentation.noise_std == 0.01
+
+
+def test_null_overrides_where_null_is_a_value(tmp_path):
+    config = load(
+        "training: {augmentation: {dimensions: 7}}\ndata: {simulation: {training: {augmentation: {dimensions: null}}}}",
+        tmp_path=tmp_path,
+    )
+    assert config.training_of("simulation", "step1").augmentation.dimensions is None
+    assert config.training_of("simulation_noisy", "step1").augmentation.dimensions == 7
+
+
+def test_mixed_data_augments_their_first_85_dimensions():
+    config = load()
+    assert config.training_of("simulation_mixed", "step2").augmentation.dimensions == 85
+    assert config.training_of("simulation", "step2").augmentation.dimensions is None
+
+
+def test_data_set_overrides_its_family(tmp_path):
+    config = load("data: {lincs_cells: {seeds: [7], split: {folds: 3}}}", tmp_path=tmp_path)
+    own, other = config.family("lincs_cells"), config.family("cell_injury")
+    assert (own.seeds, own.split.folds, own.split.validation_fraction) == ([7], 3, 0.1)
+    assert (other.seeds, other.split.folds) == ([0, 1, 2], 5)
+    consensus = config.family("lincs_consensus").scaling
+    assert consensus.view1.unit_norm and not other.scaling.view1.unit_norm and consensus.view2 == other.scaling.view2
+
+
+def test_grid_of_a_data_set_replaces_that_of_its_family(tmp_path):
+    config = load("data: {simulation: {grids: {step2: {beta: [1], lam: [5]}}}}", tmp_path=tmp_path)
+    grids = config.family("simulation").grids
+    assert grids["step2"] == {"beta": [1], "lam": [5]}
+    assert grids["step1"] == config.family("simulation_noisy").grids["step1"]
+
+
+def test_folds(tmp_path):
+    config = load("families: {screen: {split: {folds: 4, use_folds: 2}}}", tmp_path=tmp_path)
+    assert (config.folds("lincs_cells"), config.used_folds("lincs_cells")) == (4, 2)
+    assert (config.folds("simulation"), config.used_folds("simulation")) == (1, 1)
+    config = load("families: {screen: {split: {folds: 4, use_folds: 9}}}", tmp_path=tmp_path)
+    assert config.used_folds("lincs_cells") == 4
+    config = load("families: {screen: {split: {kind: group_holdout, folds: 4}}}", tmp_path=tmp_path)
+    assert config.folds("lincs_cells") == 1
+
+
+# The schema for editors
+
+
+def test_schema_file_is_in_step_with_the_code():
+    mend = (
+        "python -c 'import json; from disentangledssl.config import json_schema; "
+        f"print(json.dumps(json_schema(), indent=1))' > {SCHEMA.relative_to(REPOSITORY)}"
+    )
+    assert SCHEMA.exists() and json.loads(SCHEMA.read_text()) == json_schema(), f"write it anew: {mend}"
+
+
+def test_schema_accepts_the_full_config_and_refuses_a_typo():
+    validator = jsonschema.validators.validator_for(json_schema())(json_schema())
+    content = yaml.safe_load(FULL.read_text())
+    assert list(validator.iter_errors(content)) == []
+    assert list(validator.iter_errors(content | {"stack_siz": 3}))
+    assert list(validator.iter_errors(content | {"stack_size": "many"}))
+
+
+def test_every_setting_is_described_in_the_readme():
+    readme = (REPOSITORY / "config" / "README.md").read_text()
+
+    def names(content: Any) -> set[str]:
+        return {key for key, value in content.items()} | {
+            name for value in content.values() if isinstance(value, dict) for name in names(value)
+        }
+
+    content = yaml.safe_load(FULL.read_text())
+    content["data"] = {name: {"make": one["make"]} for name, one in content["data"].items()}
+    known = names({key: value for key, value in content.items() if key != "data"})
+    known |= {name for one in content["data"].values() for name in one["make"]}
+    assert [name for name in sorted(known) if f"`{name}" not in readme and f".{name}`" not in readme] == []

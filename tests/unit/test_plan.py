@@ -1,0 +1,162 @@
+"""The plan: which stacks a config asks for, what each starts from, and that a smaller grid re-trains nothing."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from disentangledssl.codeversion import code_version
+from disentangledssl.config import load_config
+from disentangledssl.plan import CODE, Plan, code, presets_with
+
+REPOSITORY = Path(__file__).parents[2]
+FULL = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+
+
+def config(*, simulation=None, screen=None, **top):
+    """The full config with two data sets, small grids, and changes: a setting of a family, or one at the top."""
+    content = copy.deepcopy(FULL) | {"datasets": ["simulation", "lincs_cells"]} | top
+    content["families"]["simulation"] |= {"seeds": [0], **(simulation or {})}
+    content["families"]["screen"] |= {"seeds": [0], **(screen or {})}
+    if "grids" not in (simulation or {}):
+        content["families"]["simulation"]["grids"] = grids([0, 10], [0.01])
+    return load_config(content, ["config.yaml"])
+
+
+def grids(betas, lams, step1=None):
+    return {"step1": {"beta": step1 or betas}, "step2": {"beta": betas, "lam": lams}}
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    return tmp_path / "stacks.json"
+
+
+def saved(config, ledger) -> Plan:
+    plan = Plan(config, ledger)
+    plan.save()
+    return plan
+
+
+def test_stacks_by_data_set_and_stage(ledger):
+    plan = Plan(config(), ledger)
+    assert list(plan.stacks) == [
+        ("simulation", "step1"), ("simulation", "step2"),
+        ("lincs_cells", "clip"), ("lincs_cells", "step1"), ("lincs_cells", "step2"),
+    ]  # fmt: skip
+    assert plan.wanted("simulation", "step1") == ["beta=0,seed=0", "beta=10,seed=0"]
+    assert plan.wanted("lincs_cells", "clip") == [f"fold={fold},seed=0" for fold in range(5)]
+    assert not ledger.exists()
+
+
+def test_only_the_folds_in_use_are_run(ledger):
+    split = FULL["families"]["screen"]["split"] | {"use_folds": 2}
+    plan = Plan(config(screen={"split": split}), ledger)
+    assert plan.wanted("lincs_cells", "clip") == ["fold=0,seed=0", "fold=1,seed=0"]
+
+
+def test_records_hold_what_training_takes(ledger):
+    plan = Plan(config(simulation={"seeds": [3, 4]}), ledger)
+    (stack,) = plan.stacks["simulation", "step1"]
+    assert plan.records("simulation", "step1", stack.id)[0] == {"id": "beta=0,seed=3", "beta": 0, "fold": 0, "seed": 3}
+    (stack,) = plan.stacks["simulation", "step2"]
+    records = plan.records("simulation", "step2", stack.id)
+    assert [(record["seed"], record["start_seed"]) for record in records] == [(3, 3), (3, 3), (4, 4), (4, 4)]
+
+
+def test_authors_start_step2_from_the_first_seed(ledger):
+    plan = Plan(config(simulation={"seeds": [3, 4], "step2_starts_from": "first_seed"}), ledger)
+    (stack,) = plan.stacks["simulation", "step2"]
+    assert {record["start_seed"] for record in plan.records("simulation", "step2", stack.id)} == {3}
+
+
+def test_step2_starts_from_the_stacks_that_hold_its_betas(ledger):
+    plan = Plan(config(stack_size=1), ledger)
+    step1 = {stack.runs[0].get("beta"): stack.id for stack in plan.stacks["simulation", "step1"]}
+    for stack in plan.stacks["simulation", "step2"]:
+        assert plan.starts("simulation", stack.id) == [step1[stack.runs[0].get("beta")]]
+        assert not plan.uses_selection("simulation", stack.id)
+
+
+def test_selected_beta_starts_from_the_whole_grid_of_its_fold(ledger):
+    grid = {"step1": {"beta": [0, 1]}, "step2": {"beta": ["selected"], "lam": [0.01]}}
+    plan = Plan(config(screen={"grids": grid}, stack_size=1), ledger)
+    step1 = plan.stacks["lincs_cells", "step1"]
+    for stack in plan.stacks["lincs_cells", "step2"]:
+        fold = stack.runs[0].fold
+        assert plan.starts("lincs_cells", stack.id) == [one.id for one in step1 if one.runs[0].fold == fold]
+        assert plan.uses_selection("lincs_cells", stack.id)
+
+
+def test_starts_do_not_change_when_a_value_is_taken_out(ledger):
+    """Else the stack is trained again, and cannot be: it still holds the run of the value that is gone."""
+    saved(config(), ledger)
+    saved(config(simulation={"grids": grids([0, 1, 10], [0.01])}), ledger)
+    full = saved(config(simulation={"grids": grids([0, 1, 10], [0.01, 1])}), ledger)
+    mixed = next(stack for stack in full.stacks["simulation", "step2"] if len(stack.runs) == 3)
+    before = full.starts("simulation", mixed.id), full.records("simulation", "step2", mixed.id)
+    assert len(before[0]) == 2
+    less = saved(config(simulation={"grids": grids([0, 10], [0.01, 1])}), ledger)
+    assert mixed in less.stacks["simulation", "step2"]
+    assert (less.starts("simulation", mixed.id), less.records("simulation", "step2", mixed.id)) == before
+
+
+def test_every_start_of_a_stack_is_among_its_inputs(ledger):
+    """A beta dropped from step 1 alone, too, leaves its runs in the old stack."""
+    both = saved(config(), ledger)
+    less = saved(config(simulation={"grids": grids([0], [0.01])}), ledger)
+    (stack,) = less.stacks["simulation", "step2"]
+    assert less.starts("simulation", stack.id) == both.starts("simulation", stack.id)
+    assert less.wanted("simulation", "step2") == ["beta=0,lam=0.01,seed=0"]
+
+
+def test_one_frozen_step1_serves_all_lam(ledger):
+    plan = Plan(config(simulation={"grids": grids([0, 1, 10], [1, 2, 3])}, stack_size=7), ledger)
+    for stack in plan.stacks["simulation", "step2"]:
+        betas = [run.get("beta") for run in stack.runs]
+        assert all(betas.count(beta) == 3 for beta in betas)
+
+
+# Code
+
+
+@pytest.mark.parametrize("step", CODE)
+def test_every_step_names_modules_that_exist(step):
+    assert re.fullmatch("[0-9a-f]{16}", code(step))
+    assert code(step) == code_version(*CODE[step])
+    assert code(step, "methods.clip") != code(step)
+
+
+def test_rules_ask_for_steps_that_are_known():
+    asked = [
+        step
+        for path in (REPOSITORY / "workflow" / "rules").glob("*.smk")
+        for step in re.findall(r'\bcode\("(\w+)"', path.read_text())
+    ]
+    assert set(asked) == set(CODE)
+
+
+# Presets
+
+
+def test_presets_with_a_data_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config.yaml").write_text("datasets: [a, b]\n")
+    (tmp_path / "config" / "small.yaml").write_text("datasets: [a]\n")
+    (tmp_path / "config" / "all.yaml").write_text("results: results/all   # the data sets of config.yaml\n")
+    (tmp_path / "config" / "empty.yaml").write_text("")
+    (tmp_path / "config" / "own.yaml").write_text("datasets: [own]\n")
+    assert set(presets_with("a")) == {"config/small.yaml", "config/all.yaml", "config/empty.yaml", "config.yaml"}
+    assert set(presets_with("b")) == {"config/all.yaml", "config/empty.yaml", "config.yaml"}
+    assert presets_with("own") == ["config/own.yaml"]
+    assert presets_with("nowhere") == []
+
+
+def test_presets_of_this_repository(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    assert presets_with("lincs_cells") == ["config/middle.yaml", "config.yaml"]

@@ -1,0 +1,137 @@
+"""The workflow's form: lint, format, and what every rule and every result must carry."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+# Targets that run nothing, and the rule whose input function only says which preset has a data set.
+WITHOUT_JOBS = {"all", "everything", "not_in_this_config"}
+
+# Run in a checkout: what Snakemake itself knows of the rules, as JSON.
+DESCRIBE = """
+import json, sys
+from pathlib import Path
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import ConfigSettings, OutputSettings, Quietness, ResourceSettings
+with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
+    workflow = api.workflow(
+        resource_settings=ResourceSettings(cores=1),
+        config_settings=ConfigSettings(configfiles=[Path(path) for path in sys.argv[1:]]),
+        snakefile=Path("Snakefile"),
+    )._workflow
+    rules = [
+        {
+            "name": rule.name, "log": len(rule.log), "benchmark": bool(rule.benchmark), "conda": bool(rule.conda_env),
+            "message": bool(rule.message), "script": rule.script, "shell": bool(rule.shellcmd),
+            "params": list(rule.params.keys()), "resources": list(rule.resources), "docstring": rule.docstring,
+            "outputs": [
+                {"path": str(output), "report": bool(output.flags.get("report")),
+                 "caption": str(getattr(output.flags.get("report"), "caption", None) or ""),
+                 "category": str(getattr(output.flags.get("report"), "category", None) or "")}
+                for output in rule.output
+            ],
+        }
+        for rule in workflow.rules
+    ]
+print("RULES" + json.dumps(rules))
+"""
+
+
+@pytest.fixture(scope="module")
+def rules(fresh):
+    result = subprocess.run(
+        [sys.executable, "-c", DESCRIBE, *fresh.configs], cwd=fresh.folder, env=fresh.environment(), text=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    described = json.loads(result.stdout.split("RULES")[1])
+    return {rule["name"]: rule for rule in described if rule["name"] not in WITHOUT_JOBS}
+
+
+def test_lint_finds_nothing(fresh):
+    result = fresh.run(options=["--lint"]).ok()
+    assert "Congratulations, your workflow is in a good condition!" in result.output
+
+
+def workflow_files():
+    found = [REPOSITORY / "Snakefile", REPOSITORY / "workflow" / "Snakefile"]
+    return [str(path) for path in [*found, *sorted((REPOSITORY / "workflow" / "rules").glob("*.smk"))]]
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("snakefmt", ["--check", "--compact-diff", *workflow_files()]),
+        ("ruff", ["check", "--no-cache", "."]),
+        ("ruff", ["format", "--check", "--no-cache", "."]),
+    ],
+    ids=["snakefmt", "ruff check", "ruff format"],
+)
+def test_form(module, arguments):
+    pytest.importorskip(module, reason=f"{module} is not installed (pip install -e .[lint])")
+    result = subprocess.run([sys.executable, "-m", module, *arguments], cwd=REPOSITORY, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_every_rule_has_log_benchmark_environment_and_message(rules):
+    assert len(rules) >= 17
+    for rule in rules.values():
+        lacking = [what for what in ("log", "benchmark", "conda", "message") if not rule[what]]
+        assert not lacking, f"rule {rule['name']} has no {', '.join(lacking)}"
+
+
+def test_every_rule_runs_the_script_of_its_name(rules):
+    for name, rule in rules.items():
+        assert rule["script"].endswith(f"scripts/{name}.py") and not rule["shell"]
+    scripts = {path.stem for path in (REPOSITORY / "workflow" / "scripts").glob("[!_]*.py")}
+    assert scripts == set(rules)
+
+
+def test_every_rule_knows_the_version_of_its_code(rules):
+    assert [name for name, rule in rules.items() if "code" not in rule["params"]] == []
+
+
+def test_training_asks_for_a_gpu_memory_and_time(rules):
+    for name in ("train_clip", "train_step1", "train_step2"):
+        assert {"gpu", "mem_mb", "runtime"} <= set(rules[name]["resources"])
+
+
+def test_every_figure_and_table_of_all_has_a_caption(fresh, rules):
+    lines = fresh.run(options=["--dry-run", "--printshellcmds"]).ok().output.splitlines()
+    at = next(index for index, line in enumerate(lines) if line.startswith("rule everything"))
+    wanted = lines[at + 1].partition("input:")[2].split(", ")
+    shown = [path.strip() for path in wanted if path.endswith((".csv", ".png"))]
+    assert len(shown) >= 5
+    outputs = [output for rule in rules.values() for output in rule["outputs"]]
+    for path in shown:
+        name = path.rsplit("/", 1)[1]
+        owners = [output for output in outputs if output["path"].endswith(f"/{name}")]
+        assert owners, f"no rule makes {path}"
+        for output in owners:
+            assert output["report"] and output["category"], f"{output['path']} is not in the report"
+            caption = REPOSITORY / "workflow" / "report" / output["caption"].rsplit("/", 1)[-1]
+            assert caption.suffix == ".rst" and len(caption.read_text().split()) >= 8, f"{caption} says too little"
+
+
+def test_every_caption_is_used(rules):
+    used = {output["caption"].rsplit("/", 1)[-1] for rule in rules.values() for output in rule["outputs"]}
+    assert {path.name for path in (REPOSITORY / "workflow" / "report").glob("*.rst")} == used - {""}
+
+
+def test_report_shows_every_figure_and_table(finished_copy):
+    """Captions hold wildcards, which only a real report fills in."""
+    finished_copy.run(options=["--report", "report.zip"]).ok()
+    with zipfile.ZipFile(finished_copy / "report.zip") as report:
+        shown = {name.rsplit("/", 1)[-1] for name in report.namelist()}
+        page = next(report.read(name).decode() for name in report.namelist() if name.endswith("report.html"))
+    tables = {"probes.csv", "probes_summary.csv", "retrieval.csv", "retrieval_summary.csv"}
+    assert shown >= tables | {"figure4a.png"}
+    assert "on simulation: mean over" in page and "snakemake.wildcards" not in page
+    assert "a stand-in is never the paper" in page
