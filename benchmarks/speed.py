@@ -151,6 +151,7 @@ def build(stage: str, layers: int, views, hyperparameters, starts: int) -> tuple
     if starts:
         layout = Layout(
             hyperparameters, [stream], [0] * runs, [str(k) for k in range(starts)],
+            {"hidden": HIDDEN, "layers": layers, "dimensions": DIMENSIONS},
             [k * starts // runs for k in range(runs)], [0] * starts,
         )  # fmt: skip
     checked = TrainingSettings.model_validate(settings)

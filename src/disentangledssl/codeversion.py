@@ -1,8 +1,8 @@
 """A version of the code that a step runs, so that an edit which can change numbers re-runs it.
 
 Snakemake sees a changed script by its time stamp and a changed package not at all. Rules therefore carry this
-version as a parameter: a hash of the syntax trees, without docstrings and comments, of the modules that the step
-imports from this package, directly or through others. Standard library only.
+version as a parameter: a hash of the syntax trees of the modules that the step imports from this package, directly
+or through others. Docstrings, comments and descriptions of settings are left out. Standard library only.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ def _read(root: Path, module: str) -> tuple[str, tuple[str, ...]]:
         elif isinstance(node, ast.Import):
             imported += [n.name.partition(".")[2] for n in node.names if n.name.split(".")[0] == PACKAGE]
         _drop_docstring(node)
+        if isinstance(node, ast.Call):
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
     return hashlib.blake2b(ast.dump(tree).encode()).hexdigest(), tuple(name for name in dict.fromkeys(imported) if name)
 
 

@@ -9,13 +9,13 @@ import copy
 import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from disentangledssl.errors import InputError, first_few
+from disentangledssl.mistakes import ConfigErrors, file_of, sentence
+from disentangledssl.runs import spell
 from disentangledssl.settings import AugmentationSettings, ScalingSettings, Strict, TrainingSettings, optional
 
 SELECTED = "selected"
@@ -105,7 +105,8 @@ class RetrievalSettings(Strict):
 
 TrainingOverrides = optional(TrainingSettings, "TrainingOverrides")
 StageOverrides = dict[Literal[tuple(STAGES)], TrainingOverrides]
-Grids = dict[Literal[tuple(STAGES)], dict[Literal["beta", "lam"], list[Weight | Literal["selected"]]]]
+Values = Annotated[list[Weight | Literal["selected"]], Field(min_length=1)]
+Grids = dict[Literal[tuple(STAGES)], dict[Literal["beta", "lam"], Values]]
 
 
 class Family(Strict):
@@ -239,141 +240,65 @@ def load_config(config: Mapping[str, Any], files: Sequence[str | os.PathLike[str
     try:
         checked = Config.model_validate(copy.deepcopy(dict(config)))
     except ValidationError as error:
-        raise ConfigErrors(_sentence(item, files) for item in error.errors()) from None
+        found: dict[str, InputError] = {}
+        for item in error.errors():
+            problem = sentence(item, Config, files)
+            key = f"{problem.place}: {problem.problem if item['type'] == 'extra_forbidden' else ''}"
+            if key in found and item["type"] == "literal_error" and isinstance(item["input"], str):
+                # A text that is neither a number nor a known word was meant as the word.
+                found[key] = problem if "text to YAML" not in found[key].problem else found[key]
+            # A value that fits no kind of a union is one mistake, not one a kind.
+            found.setdefault(key, problem)
+        raise ConfigErrors(found.values()) from None
     problems = list(_cross_checks(checked, files))
     if problems:
         raise ConfigErrors(problems)
     return checked
 
 
-class ConfigErrors(InputError):
-    """All mistakes of a config, one sentence a line."""
-
-    def __init__(self, problems: Iterable[InputError]):
-        problems = list({str(problem): problem for problem in problems}.values())
-        first = problems[0]
-        super().__init__(first.file, first.place, first.problem, first.mend)
-        self.args = ("\n".join(map(str, problems)),)
-
-
-def _sentence(error: Mapping[str, Any], files: Sequence[str | os.PathLike[str]]) -> InputError:
-    # pydantic puts tags of unions and names of validators between the keys; the keys of a YAML file are plain.
-    steps = list(error["loc"])
-    if len(steps) > 2 and steps[0] == "data" and steps[2] in ("simulation", "screen"):
-        del steps[2]
-    kind, value = error["type"], error.get("input")
-    if kind == "extra_forbidden":
-        known = _known_keys(steps[:-1])
-        near = difflib.get_close_matches(str(steps[-1]), known, 1)
-        place = ".".join(map(str, steps[:-1]))
-        mend = f"did you mean {near[0]}?" if near else f"known here: {first_few(sorted(known), 12)}"
-        return InputError(_file_of(steps, files), place, f"{steps[-1]} is no setting", mend.rstrip("."))
-    while steps and str(steps[-1]) in ("float", "int", "str", "literal['selected']", "constrained-float", "[key]"):
-        steps.pop()
-    place = ".".join(map(str, steps))
-    file = _file_of(steps, files)
-    if kind.startswith("union_tag"):
-        seen = value.get("source") if isinstance(value, Mapping) else value
-        return InputError(
-            file, f"{place}.source", f"input should be 'simulation' or 'screen', got {seen!r}", "correct it"
-        )
-    if kind == "missing":
-        return InputError(file, place, "is missing", "add it; config.yaml shows every setting")
-    message = error["msg"][0].lower() + error["msg"][1:]
-    if isinstance(value, str) and kind in ("float_type", "int_type", "literal_error") and _is_number(value):
-        message = f'"{value}" is text to YAML'
-        return InputError(file, place, message, f"write it as {float(value):.1e} or as a plain number")
-    return InputError(file, place, f"{message}, got {value!r}", "correct it; config/README.md lists the settings")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _known_keys(path: Sequence[Any]) -> list[str]:
-    """Names that may stand at a place of the config."""
-    model: Any = Config
-    for step in path:
-        field = getattr(model, "model_fields", {}).get(step)
-        if field is not None:
-            model = field.annotation
-        elif path[0] == "data" and model is not None and step == path[1]:
-            model = type("AnyData", (), {"model_fields": SimulationData.model_fields | ScreenData.model_fields})
-        else:
-            model = next((one for one in _models_in(model)), None)
-        if step == "make":
-            model = type("AnyMake", (), {"model_fields": SimulationSource.model_fields | ScreenSource.model_fields})
-        if not hasattr(model, "model_fields"):
-            model = next((one for one in _models_in(model)), model)
-    return list(getattr(model, "model_fields", {}))
-
-
-def _models_in(kind: Any) -> list[type[BaseModel]]:
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return [kind]
-    return [model for part in getattr(kind, "__args__", ()) for model in _models_in(part)]
-
-
-def _file_of(path: Sequence[Any], files: Sequence[str | os.PathLike[str]]) -> str:
-    """Name the last file that holds the place, or the nearest place above it."""
-    best, depth = "config", -1
-    for file in files:
-        try:
-            content: Any = yaml.safe_load(Path(file).read_text())
-        except (OSError, yaml.YAMLError):
-            continue
-        reached = 0
-        for step in path:
-            try:
-                content = content[step]
-            except (KeyError, IndexError, TypeError):
-                break
-            reached += 1
-        if reached >= depth:
-            best, depth = os.fspath(file), reached
-    return os.path.relpath(best) if os.path.isabs(best) else best
-
-
 def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> Iterable[InputError]:
+    """What no setting can be blamed for alone."""
     for name in sorted(set(RESERVED) & set(config.data)):
-        yield InputError(_file_of(["data", name], files), f"data.{name}", "is the name of another folder", "rename it")
+        yield InputError(file_of(files, ["data", name]), f"data.{name}", "is the name of another folder", "rename it")
     for index, dataset in enumerate(config.datasets):
-        place = ["datasets", index]
         if dataset not in config.data:
             near = difflib.get_close_matches(dataset, config.data, 1)
             mend = f"did you mean {near[0]}?" if near else f"known: {first_few(config.data, 12)}"
-            yield InputError(_file_of(place, files), "datasets", f"{dataset} is not defined under data", mend)
-            continue
-        family = config.family(dataset)
-        where = _file_of(["data", dataset, "grids"], files)
-        for stage, grid in family.grids.items():
-            missing = set(STAGES[stage].axes) - set(grid)
-            extra = set(grid) - set(STAGES[stage].axes)
-            if missing or extra:
-                yield InputError(
-                    where, f"{dataset}: grids.{stage}",
-                    f"has the axes {sorted(grid)}, but {stage} has {list(STAGES[stage].axes)}", "correct the axes",
-                )  # fmt: skip
-        step1, step2 = family.grids.get("step1", {}).get("beta", []), family.grids.get("step2", {}).get("beta", [])
-        if SELECTED in step1:
             yield InputError(
-                where, f"{dataset}: grids.step1.beta", "holds selected", "list numbers: they are what is selected from"
+                file_of(files, ["datasets", index]), "datasets", f"{dataset} is not defined under data", mend
             )
+            continue
+        family, source = config.family(dataset), config.data[dataset].source
+
+        def mistake(place: str, problem: str, mend: str, *more: str, dataset=dataset, source=source) -> InputError:
+            places = [
+                [*above, *one.split(".")]
+                for one in (place, *more)
+                for above in (["families", source], ["data", dataset])
+            ]
+            return InputError(file_of(files, *places), f"{dataset}: {place}", problem, mend)
+
+        for stage, grid in family.grids.items():
+            if set(grid) != set(STAGES[stage].axes):
+                problem = f"has the axes {sorted(grid)}, but {stage} has {list(STAGES[stage].axes)}"
+                yield mistake(f"grids.{stage}", problem, "correct the axes")
+        step1, step2 = (family.grids.get(stage, {}).get("beta", []) for stage in ("step1", "step2"))
+        if SELECTED in step1:
+            mend = "list numbers: they are what is selected from"
+            yield mistake("grids.step1.beta", "holds selected", mend)
         for beta in step2:
             if beta != SELECTED and beta not in step1:
-                yield InputError(
-                    where, f"{dataset}: grids.step2.beta", f"{beta} is not in grids.step1.beta",
-                    "add it there: step 2 starts from step 1",
-                )  # fmt: skip
+                problem = f"{spell(beta)} is not in grids.step1.beta"
+                mend = "add it there: step 2 starts from step 1"
+                yield mistake("grids.step2.beta", problem, mend, "grids.step1.beta")
         if SELECTED in step2 and (family.split.kind == "random" or not family.split.validation_fraction):
-            yield InputError(
-                where, f"{dataset}: grids.step2.beta", "selected needs validation pairs",
+            yield mistake(
+                "grids.step2.beta",
+                "selected needs validation pairs",
                 "split by groups with split.validation_fraction above 0",
-            )  # fmt: skip
+                "split.kind",
+                "split.validation_fraction",
+            )
 
 
 def json_schema() -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Plan:
 
     def stack(self, dataset: str, stage: str, stack: str) -> Stack:
         """Return one stack by its id."""
-        return next(one for one in self.stacks[dataset, stage] if one.id == stack)
+        return next(one for one in self.ledger.all_stacks(f"{dataset}/{stage}") if one.id == stack)
 
     def records(self, dataset: str, stage: str, stack: str) -> list[dict[str, Any]]:
         """Members of a stack in the form that training takes."""
@@ -83,16 +83,18 @@ class Plan:
         return records
 
     def starts(self, dataset: str, stack: str) -> list[str]:
-        """Ids of the step-1 stacks that the members of a step-2 stack start from."""
-        home = {run.id: one.id for one in self.stacks[dataset, "step1"] for run in one.runs}
-        betas = self.config.family(dataset).grids["step1"]["beta"]
+        """Ids of the step-1 stacks that the members of a step-2 stack start from.
+
+        Also of members, and of betas to select from, that the config no longer asks for: the inputs of a finished
+        stack do not change when a value is taken out of a grid.
+        """
         found = []
         for record in self.records(dataset, "step2", stack):
             fold = record["fold"] if self.config.folds(dataset) > 1 else None
-            for beta in betas if record["beta"] == SELECTED else [record["beta"]]:
-                start = Run((("beta", beta),), fold, record["start_seed"]).id
-                if start in home:  # a beta that was taken out of the grid has no stack any more
-                    found.append(home[start])
+            for one in self.ledger.all_stacks(f"{dataset}/step1"):
+                betas = [run.get("beta") for run in one.runs if (run.fold, run.seed) == (fold, record["start_seed"])]
+                if betas and record["beta"] in (SELECTED, *betas):
+                    found.append(one.id)
         return list(dict.fromkeys(found))
 
     def uses_selection(self, dataset: str, stack: str) -> bool:

@@ -128,7 +128,15 @@ class Ledger:
             known[name] = {run.id: _record(run) for run in members}
             home |= {run.id: name for run in members}
         wanted = dict.fromkeys(home[run.id] for run in runs)
-        return [Stack(name, tuple(_run(record) for record in known[name].values())) for name in wanted]
+        stacks = {stack.id: stack for stack in self.all_stacks(key)}
+        return [stacks[name] for name in wanted]
+
+    def all_stacks(self, key: str) -> list[Stack]:
+        """Every stack under a key, also those that hold none of the runs asked for."""
+        return [
+            Stack(name, tuple(_run(record) for record in members.values()))
+            for name, members in self.stacks.get(key, {}).items()
+        ]
 
     def save(self) -> None:
         """Merge what was planned into the file, atomically and under a lock; nothing there is overwritten."""

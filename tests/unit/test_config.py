@@ -115,7 +115,7 @@ ONE_MISTAKE = {
     "nothing like it": ("mol2vec: {q: 3}", "mol2vec: q is no setting; known here: dimensions, epochs"),
     "setting of other data": ("data: {lincs_cells: {make: {n: 3}}}", "data.lincs_cells.make: n is no setting"),
     # YAML's traps.
-    "1e-4": ("training: {learning_rate: 1e-4}", 'training.learning_rate: "1e-4" is text to YAML; write it as 1.0e-04'),
+    "1e-4": ("training: {learning_rate: 1e-4}", 'training.learning_rate: "1e-4" is text to YAML; write it as '),
     "1e-7 in a grid": (
         "families: {simulation: {grids: {step1: {beta: [1e-7]}}}}",
         'families.simulation.grids.step1.beta.0: "1e-7" is text to YAML; write it as 1.0e-07',
@@ -233,12 +233,25 @@ def test_the_file_with_the_mistake_is_named(sentences, case):
         assert Path(sentence.split(": ")[0]).name == "overlay0.yaml", sentence
 
 
-@pytest.mark.parametrize("overlay", ["threads: '2'", "training: {layers: 1e1}", "training: {epochs: '30'}"])
-def test_mend_for_text_that_should_be_an_integer_is_an_integer(sentences, overlay):
-    """Who follows the advice must not be refused again: 2.0e+00 is no integer."""
+@pytest.mark.parametrize(
+    ("overlay", "number"),
+    [
+        ("threads: '2'", 2),
+        ("training: {layers: 1e1}", 10),
+        ("training: {epochs: '30'}", 30),
+        ("training: {learning_rate: 1e-4}", 1e-4),
+        ("training: {learning_rate: 1e-7}", 1e-7),
+        ("training: {weight_std: '0.1'}", 0.1),
+        ("training: {kappa: 1e3}", 1000),
+        ("families: {screen: {scaling: {view1: {clip_quantile: 1e-3}}}}", 1e-3),
+    ],
+)
+def test_who_follows_the_advice_is_not_refused_again(sentences, tmp_path, overlay, number):
+    """2.0e+00 would be no integer, and 1e-7 is text."""
     (sentence,) = sentences(overlay)
     advised = sentence.split("write it as ")[1].split(" or ")[0].rstrip(".")
-    assert isinstance(yaml.safe_load(advised), int), sentence
+    assert yaml.safe_load(advised) == number
+    load(overlay.replace("'", "").replace(overlay.split(": ")[-1].strip("}'"), advised), tmp_path=tmp_path)
 
 
 def test_a_key_is_not_proposed_where_it_is_refused(sentences):

@@ -1,0 +1,143 @@
+"""Mistakes in a config, each as one sentence that names file, place and mend."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+
+from disentangledssl.errors import InputError, first_few
+
+Files = Sequence[str | os.PathLike[str]]
+
+
+class ConfigErrors(InputError):
+    """All mistakes of a config, one sentence a line."""
+
+    def __init__(self, problems: Iterable[InputError]):
+        self.problems = list(problems)
+        first = self.problems[0]
+        super().__init__(first.file, first.place, first.problem, first.mend)
+        self.args = ("\n".join(map(str, self.problems)),)
+
+
+def sentence(error: Mapping[str, Any], root: type[BaseModel], files: Files) -> InputError:
+    """Turn one error of pydantic, met while checking a config by the model ``root``, into a sentence."""
+    kind, value = error["type"], error.get("input")
+    steps, model = _walk(error["loc"], root)
+    if kind == "extra_forbidden":
+        known = list(getattr(model, "model_fields", {}))
+        near = difflib.get_close_matches(str(steps[-1]), known, 1)
+        mend = f"did you mean {near[0]}?" if near else f"known here: {first_few(sorted(known), 12)}"
+        return InputError(file_of(files, steps), _dotted(steps[:-1]), f"{steps[-1]} is no setting", mend)
+    file, place = file_of(files, steps), _dotted(steps)
+    if kind.startswith("union_tag"):
+        seen = value.get("source") if isinstance(value, Mapping) else value
+        problem = f"input should be 'simulation' or 'screen', got {seen!r}"
+        return InputError(file, f"{place}.source", problem, "correct it")
+    if kind == "missing":
+        return InputError(file, place, "is missing", "add it; config.yaml shows every setting")
+    number = _number(value)
+    if number is not None and kind in ("float_type", "int_type", "literal_error"):
+        whole = kind == "int_type" and number.is_integer()
+        # repr is the shortest exact spelling; YAML also wants a point in the mantissa.
+        mantissa, _, exponent = repr(int(number) if whole else number).partition("e")
+        written = f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}" if exponent else mantissa
+        if "e" in value and not exponent and not whole:
+            written = f"{number:.1e}" if float(f"{number:.1e}") == number else written
+        return InputError(file, place, f'"{value}" is text to YAML', f"write it as {written}")
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return InputError(file, place, f"{message}, got {value!r}", "correct it; config/README.md lists the settings")
+
+
+def file_of(files: Files, *places: Sequence[Any]) -> str:
+    """Name the last file that holds one of the places whole, else the one that holds most of one."""
+    best, depth = "config", -1.0
+    for file in files:
+        try:
+            content = yaml.safe_load(Path(file).read_text())
+        except (OSError, yaml.YAMLError):
+            continue
+        reached = max(_reached(content, place) / max(len(place), 1) for place in places)
+        if reached >= depth:
+            best, depth = os.fspath(file), reached
+    relative = os.path.relpath(best)
+    return best if relative.startswith("..") else relative
+
+
+def _reached(content: Any, place: Sequence[Any]) -> int:
+    for depth, step in enumerate(place):
+        try:
+            content = content[step]
+        except (KeyError, IndexError, TypeError):
+            return depth
+    return len(place)
+
+
+def _walk(location: Sequence[Any], root: type[BaseModel]) -> tuple[list[Any], Any]:
+    """Follow a location of pydantic's through the models.
+
+    Returns the keys of the YAML file (pydantic puts tags of unions and names of validators between them) and the
+    model in which the last key stands or should stand.
+    """
+    keys: list[Any] = []
+    kind: Any = root
+    inside: Any = root  # the model that the last key belongs to
+    for step in location:
+        if step == "[key]":  # pydantic's word for the key itself, which was the step before
+            continue
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            inside = kind
+            keys.append(step)
+            field = kind.model_fields.get(step)
+            kind = field.annotation if field else None
+            continue
+        choices = _choices(kind)
+        tagged = [one for one in choices if step in _tags(one)]
+        if tagged:
+            kind = tagged[0]
+        elif isinstance(step, int) or _is_mapping(kind):
+            keys.append(step)
+            kind = (_arguments(kind) or [None])[-1]
+        # Else a validator's name: the key before it is the last one of the file.
+    return keys, inside
+
+
+def _arguments(kind: Any) -> list[Any]:
+    if hasattr(kind, "__metadata__"):  # Annotated
+        return _arguments(kind.__origin__)
+    return list(getattr(kind, "__args__", ()))
+
+
+def _choices(kind: Any) -> list[type[BaseModel]]:
+    if hasattr(kind, "__metadata__"):
+        return _choices(kind.__origin__)
+    found = [kind, *getattr(kind, "__args__", ())]
+    return [one for one in found if isinstance(one, type) and issubclass(one, BaseModel)]
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    source = model.model_fields.get("source")
+    return getattr(source.annotation, "__args__", ()) if source else ()
+
+
+def _is_mapping(kind: Any) -> bool:
+    return getattr(kind, "__origin__", None) is dict
+
+
+def _dotted(steps: Sequence[Any]) -> str:
+    return ".".join(map(str, steps))
+
+
+def _number(value: Any) -> float | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None

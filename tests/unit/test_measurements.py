@@ -1,0 +1,197 @@
+"""Measurements: what names a row, the probes and the rankings of trained runs and of the reference rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from disentangledssl import references
+from disentangledssl.checkpoints import load_models, save_models
+from disentangledssl.dataset import read_dataset
+from disentangledssl.evaluation.linear_probe import probe_accuracy
+from disentangledssl.evaluation.retrieval import candidate_pool, retrieval_rows
+from disentangledssl.files import read_table, table_info
+from disentangledssl.measurements import RUN_COLUMNS, measurement_table, reference_run, run_columns
+from disentangledssl.probes import PROBE_COLUMNS, probe_models, probe_references
+from disentangledssl.rankings import measure_retrieval, retrieval_columns, retrieve_references
+from disentangledssl.representations import Models
+from disentangledssl.runs import expand, spell
+from disentangledssl.training import train_stack
+
+PROBE = {"solver": "newton-cholesky", "max_iter": 200}
+RUNS = [
+    {"id": f"beta={beta},fold={fold},seed=0", "beta": beta, "fold": fold, "seed": 0}
+    for beta in (0, 1)
+    for fold in (0, 1)
+]
+
+
+# What names a row
+
+
+def test_run_columns():
+    run = {"id": "beta=selected,lam=0.1,fold=2,seed=3", "beta": "selected", "beta_value": 5.0, "lam": 0.1, "fold": 2,
+           "seed": 3, "status": "trained", "start_seed": 3}  # fmt: skip
+    assert run_columns(run, "step2") == {
+        "run": "beta=selected,lam=0.1,fold=2,seed=3", "stage": "step2", "beta": "selected", "beta_value": 5.0,
+        "lam": 0.1, "fold": 2, "seed": 3, "status": "trained",
+    }  # fmt: skip
+    clip = run_columns({"id": "seed=0", "fold": 0, "seed": 0, "status": "diverged"}, "clip")
+    assert clip["beta"] is clip["beta_value"] is clip["lam"] is None
+
+
+@pytest.mark.parametrize("beta", [0, 0.0, 1, 1.0, 0.1, 0.5, 1000.0, 1e-07, 1e-05, 0.001, "selected"])
+def test_beta_is_written_as_in_the_id(beta):
+    (run,) = expand({"beta": [beta]}, 1, [0])
+    row = run_columns({"id": run.id, "beta": beta, "fold": 0, "seed": 0, "status": "trained"}, "step1")
+    assert row["beta"] == spell(beta) == run.id.removeprefix("beta=").removesuffix(",seed=0")
+
+
+def test_reference_run_has_no_hyperparameters():
+    row = reference_run("ridge", 4)
+    assert list(row) == list(RUN_COLUMNS)
+    assert {name: value for name, value in row.items() if value is not None} == {
+        "run": "ridge", "stage": "reference", "fold": 4, "status": "exact",
+    }  # fmt: skip
+
+
+def test_table_has_a_fixed_schema_whatever_the_rows():
+    empty, one = measurement_table([], PROBE_COLUMNS), measurement_table([reference_run("raw", 0)], PROBE_COLUMNS)
+    assert empty.schema == one.schema == pa.schema(PROBE_COLUMNS)
+    assert one["value"].to_pylist() == [None] and one["seed"].to_pylist() == [None]
+    assert list(retrieval_columns([1, 5])) == [
+        *RUN_COLUMNS, "split", "group", "profiles", "pool", "mrr", "top1", "top5", "top_tenth", "rank", "percentile",
+    ]  # fmt: skip
+
+
+# Trained runs
+
+
+@pytest.fixture(scope="module")
+def models(tiny, small, plain, tmp_path_factory):
+    """A stack of step 1 in which the last run is marked as diverged."""
+    folder = tmp_path_factory.mktemp("stack")
+    path = folder / "models.safetensors"
+    train_stack(
+        "step1", tiny, RUNS, settings=small(epochs=1), scaling=[plain, plain], models=path,
+        history=folder / "history.parquet",
+    )  # fmt: skip
+    tensors, info = load_models(path)
+    info["runs"][-1]["status"] = "diverged"
+    save_models(path, tensors, info)
+    return path
+
+
+@pytest.fixture(scope="module")
+def step2_models(tiny, small, plain, models, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("step2")
+    run = {"id": "beta=1,lam=0.1,fold=0,seed=0", "beta": 1, "lam": 0.1, "fold": 0, "seed": 0, "start_seed": 0}
+    train_stack(
+        "step2", tiny, [run], settings=small(epochs=1), scaling=[plain, plain], models=folder / "models.safetensors",
+        history=folder / "history.parquet", starts=[models],
+    )  # fmt: skip
+    return folder / "models.safetensors"
+
+
+def test_probes_of_step1(models, tiny, tmp_path):
+    probe_models(models, tiny, tmp_path / "probes.parquet", stage="step1", probe=PROBE)
+    table = read_table(tmp_path / "probes.parquet")
+    assert table.schema.remove_metadata() == pa.schema(PROBE_COLUMNS)
+    dataset = read_dataset(tiny)
+    assert table_info(table)["dataset"] == dict(dataset.info)
+    rows = table.to_pylist()
+    assert [(row["run"], row["representation"]) for row in rows] == [
+        *((run["id"], name) for run in RUNS[:3] for name in ("zc1", "zc2", "zc")), (RUNS[3]["id"], None),
+    ]  # fmt: skip
+    stack = Models(models, dataset)
+    for index, run in enumerate(RUNS[:3]):
+        codes = stack.represent(index)
+        codes["zc"] = np.hstack([codes["zc1"], codes["zc2"]])
+        train, test = dataset.pairs_in(run["fold"], "train"), dataset.pairs_in(run["fold"], "test")
+        labels = dataset.labels["c"]
+        for row in rows[3 * index : 3 * index + 3]:
+            code = codes[row["representation"]]
+            assert row["width"] == code.shape[1] and row["label"] == "c" and row["metric"] == "accuracy"
+            assert row["code_std"] == pytest.approx(code[test].std())
+            assert row["value"] == probe_accuracy(code[train], labels[train], code[test], labels[test], **PROBE)
+            assert (row["beta"], row["beta_value"], row["fold"]) == (str(run["beta"]), run["beta"], run["fold"])
+
+
+def test_diverged_run_has_one_row_without_a_value(models, tiny, tmp_path):
+    probe_models(models, tiny, tmp_path / "probes.parquet", stage="step1", probe=PROBE)
+    measure_retrieval(models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1])
+    for name in ("probes", "retrieval"):
+        (row,) = (row for row in read_table(tmp_path / f"{name}.parquet").to_pylist() if row["run"] == RUNS[3]["id"])
+        named = run_columns(RUNS[3] | {"status": "diverged", "beta_value": 1.0}, "step1")
+        assert {key: value for key, value in row.items() if value is not None} == {
+            key: value for key, value in named.items() if value is not None
+        }
+
+
+def test_probes_of_step2_are_of_the_specific_representations(step2_models, tiny, tmp_path):
+    probe_models(step2_models, tiny, tmp_path / "probes.parquet", stage="step2", probe=PROBE)
+    rows = read_table(tmp_path / "probes.parquet").to_pylist()
+    assert [row["representation"] for row in rows] == ["zs1", "zs2"]
+    assert {(row["stage"], row["lam"]) for row in rows} == {("step2", 0.1)}
+
+
+def test_retrieval_ranks_molecules_of_validation_and_test(models, tiny, tmp_path):
+    measure_retrieval(models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1, 5])
+    table = read_table(tmp_path / "retrieval.parquet")
+    assert table.schema.remove_metadata() == pa.schema(retrieval_columns([1, 5]))
+    dataset, rows = read_dataset(tiny), table.to_pylist()
+    codes = Models(models, dataset).represent_views(1)
+    for split in ("validation", "test"):
+        pairs = dataset.pairs_in(RUNS[1]["fold"], split)
+        pool, truth = candidate_pool(dataset.rows[1][pairs])
+        expected = retrieval_rows(
+            codes["zc1"][dataset.rows[0][pairs]], codes["zc2"][pool], truth, dataset.groups[pairs], top=[1, 5]
+        )
+        found = [row for row in rows if row["run"] == RUNS[1]["id"] and row["split"] == split]
+        assert [row["group"] for row in found] == sorted(set(dataset.groups[pairs]))
+        for name, values in expected.items():
+            assert [row[name] for row in found] == values.tolist()
+
+
+# Reference rows
+
+
+def test_probes_of_the_references(tiny, tmp_path):
+    probe_references(tiny, tmp_path / "probes.parquet", folds=2, probe=PROBE)
+    rows = read_table(tmp_path / "probes.parquet").to_pylist()
+    assert {row["status"] for row in rows} == {"exact"} and {row["fold"] for row in rows} == {0, 1}
+    assert {row["run"] for row in rows} == {"chance", "raw", "linear_cca"}, "the tiny data have no true latents"
+    dataset = read_dataset(tiny)
+    for row in rows:
+        train, test = dataset.pairs_in(row["fold"], "train"), dataset.pairs_in(row["fold"], "test")
+        labels = dataset.labels["c"]
+        if row["run"] == "chance":
+            assert row["value"] == references.chance(labels[test])
+        if (row["run"], row["representation"]) == ("raw", "x1"):
+            x = dataset.views[0][dataset.rows[0]]
+            assert row["value"] == probe_accuracy(x[train], labels[train], x[test], labels[test], **PROBE)
+
+
+def test_only_the_folds_in_use_are_measured(tiny, plain, tmp_path):
+    probe_references(tiny, tmp_path / "probes.parquet", folds=1, probe=PROBE)
+    retrieve_references(tiny, tmp_path / "retrieval.parquet", folds=1, scaling=[plain, plain], top=[1])
+    for name in ("probes", "retrieval"):
+        assert set(read_table(tmp_path / f"{name}.parquet")["fold"].to_pylist()) == {0}
+
+
+def test_retrieval_of_the_references(tiny, plain, tmp_path):
+    retrieve_references(tiny, tmp_path / "retrieval.parquet", folds=2, scaling=[plain, plain], top=[1])
+    table = read_table(tmp_path / "retrieval.parquet")
+    rows, dataset = table.to_pylist(), read_dataset(tiny)
+    assert set(table_info(table)["chosen"]) == {f"{name}, fold {k}" for name in ("linear_cca", "ridge") for k in (0, 1)}
+    for name in ("linear_cca", "ridge"):
+        for fold in (0, 1):
+            found = [row["group"] for row in rows if (row["run"], row["fold"], row["split"]) == (name, fold, "test")]
+            assert found == sorted(set(dataset.groups[dataset.pairs_in(fold, "test")]))
+
+
+def test_the_same_measurement_is_the_same_bytes(models, tiny, tmp_path):
+    for name in ("a", "b"):
+        measure_retrieval(models, tiny, tmp_path / name, stage="step1", top=[1])
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

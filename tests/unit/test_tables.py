@@ -1,0 +1,306 @@
+"""Tables: literal small examples, every number worked out by hand."""
+
+from __future__ import annotations
+
+import json
+import statistics
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from disentangledssl.evaluation.retrieval import bootstrap_standard_errors
+from disentangledssl.files import read_table, table_info, write_table
+from disentangledssl.measurements import measurement_table, reference_run, run_columns
+from disentangledssl.probes import PROBE_COLUMNS
+from disentangledssl.rankings import retrieval_columns
+from disentangledssl.tables import tabulate_probes, tabulate_retrieval
+
+INFO = {"name": "simulation", "title": "Simulated pairs", "stand_in": False}
+SCREEN = {"name": "cells", "title": "Cells (stand-in)", "stand_in": True}
+
+
+def run(stage, seed, *, beta=None, lam=None, fold=0, status="trained", beta_value=None):
+    """Columns of one run, with its id."""
+    axes = {"beta": beta, "lam": lam, "fold": fold, "seed": seed}
+    name = ",".join(f"{axis}={value}" for axis, value in axes.items() if value is not None)
+    hyperparameters = {axis: value for axis, value in (("beta", beta), ("lam", lam)) if value is not None}
+    if beta is not None:
+        hyperparameters["beta_value"] = float(beta if beta_value is None else beta_value)
+    return run_columns({"id": name, "fold": fold, "seed": seed, "status": status} | hyperparameters, stage)
+
+
+def probe(named, value, representation="zc", label="c"):
+    return named | {
+        "representation": representation, "width": 4, "code_std": 1.0, "label": label, "metric": "accuracy",
+        "value": value,
+    }  # fmt: skip
+
+
+def write(folder, stacks, columns, info):
+    paths = []
+    for number, rows in enumerate(stacks):
+        paths.append(folder / f"stack{number}.parquet")
+        write_table(paths[-1], measurement_table(rows, columns), {"dataset": info})
+    return paths
+
+
+def assert_same_rows(path):
+    """Check that CSV and Parquet hold the same rows; return them."""
+    rows = pd.read_parquet(path.with_suffix(".parquet"))
+    assert rows.to_csv(index=False) == path.with_suffix(".csv").read_text()
+    assert list(pd.read_csv(path.with_suffix(".csv")).columns) == list(rows.columns)
+    assert len(pd.read_csv(path.with_suffix(".csv"))) == len(rows)
+    return rows
+
+
+# Probes
+
+
+@pytest.fixture
+def probes(tmp_path):
+    """Tabulate probe rows (a list a stack); gives the table and its summary."""
+
+    def tabulate(stacks, wanted):
+        paths = write(tmp_path, stacks, PROBE_COLUMNS, INFO)
+        tabulate_probes(paths, wanted, tmp_path / "probes", tmp_path / "probes_summary")
+        return assert_same_rows(tmp_path / "probes"), assert_same_rows(tmp_path / "probes_summary")
+
+    return tabulate
+
+
+STACKS = [
+    [
+        probe(run("step1", 0, beta=0), 0.5), probe(run("step1", 1, beta=0), 0.7),
+        probe(run("step1", 0, beta=1), 0.9), run("step1", 1, beta=1, status="diverged"),
+    ],
+    [probe(run("step2", seed, beta=0, lam=0.1), 0.2 + seed / 10, "zs1") for seed in (0, 1)],
+    [probe(reference_run("linear_cca", 0), 0.8), reference_run("chance", 0) | {"label": "c", "metric": "accuracy",
+                                                                              "value": 0.51}],
+]  # fmt: skip
+WANTED = [
+    *(f"step1/beta={beta},fold=0,seed={seed}" for seed in (0, 1) for beta in (0, 1)),
+    *(f"step2/beta=0,lam=0.1,fold=0,seed={seed}" for seed in (0, 1)),
+]
+
+
+def test_probes_are_one_row_a_run_representation_and_label(probes):
+    table, _ = probes(STACKS, WANTED)
+    columns = ["method", "stage", "beta", "lam", "seed", "status", "representation", "value"]
+    assert table[columns].replace({np.nan: None}).to_numpy().tolist() == [
+        ["disentangledssl", "step1", "0", None, 0, "trained", "zc", 0.5],
+        ["disentangledssl", "step1", "1", None, 0, "trained", "zc", 0.9],
+        ["disentangledssl", "step1", "0", None, 1, "trained", "zc", 0.7],
+        ["disentangledssl", "step1", "1", None, 1, "diverged", None, None],
+        ["disentangledssl", "step2", "0", 0.1, 0, "trained", "zs1", 0.2],
+        ["disentangledssl", "step2", "0", 0.1, 1, "trained", "zs1", pytest.approx(0.3)],
+        ["linear_cca", "reference", None, None, None, "exact", "zc", 0.8],
+        ["chance", "reference", None, None, None, "exact", None, 0.51],
+    ]
+
+
+def test_every_row_says_what_it_was_measured_on(probes, tmp_path):
+    for table in probes(STACKS, WANTED)[::-1]:
+        assert list(table.columns[:5]) == ["dataset", "title", "stand_in", "method", "method_label"], "docs/outputs.md"
+        assert set(table["dataset"]) == {"simulation"} and set(table["title"]) == {"Simulated pairs"}
+        assert not table["stand_in"].any()
+    assert table_info(read_table(tmp_path / "probes.parquet"))["dataset"] == INFO
+    labels = dict(zip(table["method"], table["method_label"], strict=True))
+    assert labels == {"disentangledssl": "DisentangledSSL", "linear_cca": "Linear CCA", "chance": "Chance"}
+
+
+def test_summary_is_mean_std_and_n_over_seeds(probes):
+    _, summary = probes(STACKS, WANTED)
+    found = summary.set_index(["method", "stage", "beta"])[["mean", "std", "n", "n_diverged"]]
+    mean, std, n, n_diverged = found.loc[("disentangledssl", "step1", "0")]
+    assert (mean, std, n, n_diverged) == (pytest.approx(0.6), pytest.approx(statistics.stdev([0.5, 0.7])), 2, 0)
+    mean, std, n, n_diverged = found.loc[("disentangledssl", "step1", "1")]
+    assert (mean, n, n_diverged) == (0.9, 1, 1) and np.isnan(std)
+    mean, std, n, n_diverged = found.loc[("disentangledssl", "step2", "0")]
+    assert (mean, std, n, n_diverged) == (pytest.approx(0.25), pytest.approx(statistics.stdev([0.2, 0.3])), 2, 0)
+    assert summary[summary["method"] == "chance"]["mean"].tolist() == [0.51]
+
+
+def test_hyperparameters_of_which_every_seed_diverged_stay_in_the_summary(probes):
+    """A line that silently disappears would hide the divergence."""
+    stack = [*STACKS[0], *(run("step1", seed, beta=5, status="diverged") for seed in (0, 1))]
+    _, summary = probes([stack], [*WANTED, "step1/beta=5,fold=0,seed=0", "step1/beta=5,fold=0,seed=1"])
+    row = summary[summary["beta"] == "5"]
+    assert row[["n", "n_diverged"]].to_numpy().tolist() == [[0, 2]] and row["mean"].isna().all()
+
+
+def test_runs_no_longer_in_the_config_are_left_out(probes):
+    table, summary = probes(STACKS, [name for name in WANTED if "beta=0" in name])
+    assert set(table["beta"].dropna()) == set(summary["beta"].dropna()) == {"0"}
+    assert "linear_cca" in set(table["method"])
+
+
+def test_table_does_not_depend_on_how_runs_were_stacked(probes, tmp_path):
+    probes(STACKS, WANTED)
+    before = {name: (tmp_path / name).read_bytes() for name in ("probes.parquet", "probes_summary.csv")}
+    rows = [row for stack in STACKS for row in stack]
+    probes([[row] for row in rows[:6][::-1]] + [rows[6:]], WANTED)
+    assert before == {name: (tmp_path / name).read_bytes() for name in before}
+
+
+# Retrieval
+
+MOLECULES = {0: (("a", 1), ("b", 3)), 1: (("c", 1), ("d", 1))}
+POOLS = {0: 4, 1: 2}
+
+
+def ranked(named, values, split="test", fold=None):
+    """Rows of the two molecules of a run's fold, with their MRR; the other metrics follow from it."""
+    fold = named["fold"] if fold is None else fold
+    return [
+        named
+        | {"split": split, "group": group, "profiles": profiles, "pool": POOLS[fold], "mrr": value,
+           "top1": float(value == 1), "top_tenth": float(value == 1), "rank": 1 / value, "percentile": value}
+        for (group, profiles), value in zip(MOLECULES[fold], values, strict=True)
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def retrieval(tmp_path):
+    """Tabulate retrieval rows (a list a stack); gives the table and its summary."""
+
+    def tabulate(stacks, wanted, chosen=None):
+        paths = write(tmp_path, stacks, retrieval_columns([1]), SCREEN)
+        selection = None
+        if chosen:
+            selection = tmp_path / "selection.json"
+            selection.write_text(json.dumps({"beta": chosen}))
+        tabulate_retrieval(paths, wanted, selection, tmp_path / "retrieval", tmp_path / "summary", bootstrap=20)
+        return assert_same_rows(tmp_path / "retrieval"), assert_same_rows(tmp_path / "summary")
+
+    return tabulate
+
+
+REFERENCES = [row for fold in (0, 1) for row in ranked(reference_run("ridge", fold), [0.5, 1.0])]
+# Values of (beta, fold, seed): the two molecules of the fold.
+VALUES = {
+    (0, 0, 0): (0.5, 0.25), (0, 1, 0): (1.0, 0.5), (0, 0, 1): (1.0, 0.25), (0, 1, 1): (0.5, 0.5),
+    (1, 0, 0): (1.0, 1.0), (1, 1, 0): (0.5, 0.5), (1, 0, 1): (0.5, 1.0), (1, 1, 1): (1.0, 1.0),
+}  # fmt: skip
+STEP1 = [
+    row
+    for (beta, fold, seed), values in VALUES.items()
+    for row in ranked(run("step1", seed, beta=beta, fold=fold), values)
+]
+CLIP = [row for fold in (0, 1) for row in ranked(run("clip", 0, fold=fold), (0.25, 0.5))]
+ASKED = [
+    *(f"clip/fold={fold},seed=0" for fold in (0, 1)),
+    *(f"step1/beta={beta},fold={fold},seed={seed}" for beta, fold, seed in VALUES),
+]
+
+
+def value_of(table, method, metric="mrr", unit="per_molecule", column=None, **where):
+    """The one value that a row has."""
+    column = column or ("value" if "value" in table.columns else "mean")
+    rows = table[(table["method"] == method) & (table["metric"] == metric) & (table["unit"] == unit)]
+    for name, value in where.items():
+        rows = rows[rows[name] == value]
+    assert len(rows) == 1
+    return rows[column].iloc[0]
+
+
+def test_folds_are_pooled_molecule_by_molecule(retrieval):
+    table, _ = retrieval([CLIP, STEP1, REFERENCES], ASKED)
+    # Molecules a, b, c, d with 1, 3, 1, 1 profiles.
+    assert value_of(table, "clip") == pytest.approx((0.25 + 0.5 + 0.25 + 0.5) / 4)
+    assert value_of(table, "clip", unit="per_profile") == pytest.approx((0.25 + 3 * 0.5 + 0.25 + 0.5) / 6)
+    beta0 = value_of(table, "disentangledssl_beta0", beta="0", seed=0)
+    assert beta0 == pytest.approx((0.5 + 0.25 + 1.0 + 0.5) / 4)
+    assert value_of(table, "disentangledssl", "top1", beta="1", seed=1) == pytest.approx(3 / 4)
+    assert value_of(table, "ridge", "rank") == pytest.approx((2 + 1 + 2 + 1) / 4)
+    clip = table[table["method"] == "clip"]
+    assert set(clip["molecules"]) == {4} and set(clip["profiles"]) == {6}
+
+
+def test_validation_rows_do_not_count(retrieval):
+    before, _ = retrieval([CLIP, REFERENCES], ASKED)
+    more = [row for fold in (0, 1) for row in ranked(run("clip", 0, fold=fold), (1.0, 1.0), split="validation")]
+    after, _ = retrieval([CLIP + more, REFERENCES], ASKED)
+    pd.testing.assert_frame_equal(before, after)
+
+
+def test_random_row_is_exact_and_stands_beside_every_value(retrieval):
+    table, summary = retrieval([CLIP, STEP1, REFERENCES], ASKED)
+    # Two molecules in a pool of 4 and two in a pool of 2: H_n / n, and 1 / n.
+    mrr = (2 * (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4 + 2 * (1 + 1 / 2) / 2) / 4
+    top1 = (2 / 4 + 2 / 2) / 4
+    for rows in (table, summary):
+        assert value_of(rows, "random") == pytest.approx(mrr, abs=1e-15)
+        assert value_of(rows, "random", "top1") == pytest.approx(top1, abs=1e-15)
+        for metric, unit, exact in (("mrr", "per_molecule", mrr), ("top1", "per_molecule", top1)):
+            these = rows[(rows["metric"] == metric) & (rows["unit"] == unit)]
+            np.testing.assert_allclose(these["random"].astype(float), exact, atol=1e-15)
+    per_profile = (4 * (1 + 1 / 2 + 1 / 3 + 1 / 4) / 4 + 2 * (1 + 1 / 2) / 2) / 6
+    assert value_of(table, "random", unit="per_profile") == pytest.approx(per_profile, abs=1e-15)
+    assert value_of(table, "random", column="standard_error") == pytest.approx(0, abs=1e-15)
+
+
+def test_selected_row_is_the_chosen_beta_of_each_fold(retrieval):
+    table, summary = retrieval([CLIP, STEP1, REFERENCES], ASKED, chosen={"0": 1.0, "1": 0.0})
+    for seed in (0, 1):
+        chosen = [*VALUES[1, 0, seed], *VALUES[0, 1, seed]]
+        found = value_of(table, "disentangledssl", beta="selected", seed=seed)
+        assert found == pytest.approx(sum(chosen) / 4)
+    assert value_of(summary, "disentangledssl", beta="selected", column="n") == 2
+    plain = value_of(table, "disentangledssl", beta="1", seed=0)
+    assert plain == pytest.approx(sum(VALUES[1, 0, 0] + VALUES[1, 1, 0]) / 4)
+
+
+def test_without_a_selection_there_is_no_selected_row(retrieval):
+    table, _ = retrieval([CLIP, STEP1, REFERENCES], ASKED)
+    assert "selected" not in set(table["beta"].dropna())
+
+
+def test_summary_averages_seeds_and_resamples_molecules(retrieval):
+    table, summary = retrieval([CLIP, STEP1, REFERENCES], ASKED)
+    of_seed = [np.array(VALUES[1, 0, seed] + VALUES[1, 1, seed]) for seed in (0, 1)]
+    means = [one.mean() for one in of_seed]
+    one = {"method": "disentangledssl", "beta": "1"}
+    assert value_of(summary, **one) == pytest.approx(np.mean(means))
+    assert value_of(summary, **one, column="std") == pytest.approx(statistics.stdev(means))
+    assert (value_of(summary, **one, column="n"), value_of(summary, **one, column="n_diverged")) == (2, 0)
+    chance = np.array([25 / 48, 25 / 48, 3 / 4, 3 / 4])
+    error = bootstrap_standard_errors((np.mean(of_seed, axis=0) - chance)[:, None], samples=20)[0]
+    assert value_of(summary, **one, column="standard_error") == pytest.approx(error)
+    above = value_of(summary, **one, column="errors_above_random")
+    assert above == pytest.approx((np.mean(means) - chance.mean()) / error)
+    alone = bootstrap_standard_errors((of_seed[0] - chance)[:, None], samples=20)[0]
+    assert value_of(table, **one, seed=0, column="standard_error") == pytest.approx(alone)
+
+
+def test_seed_that_diverged_in_one_fold_is_counted_and_not_averaged(retrieval):
+    stack = [row for row in STEP1 if (row["beta"], row["fold"], row["seed"]) != ("1", 1, 1)]
+    stack.append(run("step1", 1, beta=1, fold=1, status="diverged"))
+    table, summary = retrieval([CLIP, stack, REFERENCES], ASKED)
+    one = {"method": "disentangledssl", "beta": "1"}
+    assert (value_of(summary, **one, column="n"), value_of(summary, **one, column="n_diverged")) == (1, 1)
+    assert value_of(summary, **one) == pytest.approx(sum(VALUES[1, 0, 0] + VALUES[1, 1, 0]) / 4)
+    assert set(table[table["beta"] == "1"]["seed"]) == {0}
+
+
+def test_beta_of_which_every_seed_diverged_stays_in_the_summary(retrieval):
+    stack = [row for row in STEP1 if row["beta"] == "0"]
+    stack += [run("step1", seed, beta=1, fold=fold, status="diverged") for seed in (0, 1) for fold in (0, 1)]
+    table, summary = retrieval([CLIP, stack, REFERENCES], ASKED)
+    row = summary[summary["beta"] == "1"]
+    assert row[["n", "n_diverged"]].to_numpy().tolist() == [[0, 2]]
+    assert "1" not in set(table["beta"].dropna())
+
+
+def test_every_row_says_that_it_is_a_stand_in(retrieval):
+    for table in retrieval([CLIP, STEP1, REFERENCES], ASKED, chosen={"0": 1.0, "1": 0.0}):
+        assert list(table.columns[:5]) == ["dataset", "title", "stand_in", "method", "method_label"]
+        assert set(table["title"]) == {"Cells (stand-in)"} and table["stand_in"].all()
+        assert set(table["method_label"]) == {
+            "CLIP", "DisentangledSSL (beta = 0)", "DisentangledSSL", "Ridge regression", "Random",
+        }  # fmt: skip
+
+
+def test_dropped_beta_is_left_out(retrieval):
+    table, summary = retrieval([CLIP, STEP1, REFERENCES], [name for name in ASKED if "beta=1" not in name])
+    assert set(table["beta"].dropna()) == set(summary["beta"].dropna()) == {"0"}
