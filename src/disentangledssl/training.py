@@ -88,11 +88,11 @@ def train_stack(
         runs = [_resolve(run, selection) for run in runs]
         smallest = _smallest_fold(dataset, dataset_folder)
         layout, start_tensors, start_status = _lay_out(dataset, runs, starts)
-        sizes = tuple(view.shape[1] for view in dataset.views)
-        model = load_method(method)(sizes, settings, layout)
-        model.load_state_dict(start_tensors, strict=False)
-        model.initialise()
-        model.to(device)
+    sizes = tuple(view.shape[1] for view in dataset.views)
+    model = load_method(method)(sizes, settings, layout)
+    model.load_state_dict(start_tensors, strict=False)
+    model.initialise()
+    model.to(device)
     feed = Feed(
         folds,
         layout.streams,

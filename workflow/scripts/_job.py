@@ -52,7 +52,9 @@ def use_threads(count):
     import torch
 
     torch.set_num_threads(count)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    if torch.cuda.is_available():
+        # Not on a CPU, whose algorithms are deterministic: the call imports for one and a half seconds.
+        torch.use_deterministic_algorithms(True, warn_only=True)
 
 
 def device(name):

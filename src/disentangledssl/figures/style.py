@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,8 +37,10 @@ pyplot.rcParams.update(
 def save(figure, png: Path, rows: pd.DataFrame) -> None:
     """Write PNG, PDF and the drawn rows (CSV) beside each other; same input, same bytes."""
     for ending, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None, "Producer": None})):
+        drawn = io.BytesIO()
+        figure.savefig(drawn, format=ending, metadata=metadata)
         with atomic(png.with_suffix(f".{ending}")) as part:
-            figure.savefig(part, format=ending, metadata=metadata)
+            part.write_bytes(drawn.getvalue())
     with atomic(png.with_suffix(".csv")) as part:
         rows.to_csv(part, index=False)
     pyplot.close(figure)
