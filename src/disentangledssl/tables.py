@@ -47,10 +47,9 @@ def tabulate_probes(measurements: Sequence[Path], wanted: Sequence[str], table: 
     rows["method"] = rows["method"].fillna(rows["run"].where(rows["stage"] == "reference", rows["stage"]))
     rows = _labelled(rows, info).drop(columns=["run"])
     _write(table, rows, info)
-    keys = ["dataset", "title", "stand_in", "method", "stage", "beta", "beta_value", "lam", "representation", "width",
-            "label", "metric"]  # fmt: skip
-    trained = rows[rows["value"].notna()]
-    _write(summary, _aggregate(trained, keys, rows), info)
+    _write(
+        summary, _labelled(_aggregate(rows.drop(columns=["dataset", "title", "stand_in", "method_label"])), info), info
+    )
 
 
 def tabulate_retrieval(
@@ -158,12 +157,19 @@ def _spread(per_seed: list[dict[str, Any]], named: dict[str, Any], value: dict[s
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
-def _aggregate(trained: pd.DataFrame, keys: list[str], every: pd.DataFrame) -> pd.DataFrame:
-    grouped = trained.groupby(keys, dropna=False, sort=False)["value"]
-    out = grouped.agg(mean="mean", std=lambda values: values.std(ddof=1), n="count").reset_index()
-    run = ["stage", "beta", "lam"]
-    diverged = every[every["value"].isna()].groupby(run, dropna=False).size().rename("n_diverged").reset_index()
-    return out.merge(diverged, on=run, how="left").fillna({"n_diverged": 0}).astype({"n_diverged": "int64"})
+def _aggregate(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean, std and n over seeds and folds; hyperparameters of which every run diverged keep a line."""
+    run = ["method", "stage", "beta", "beta_value", "lam"]
+    keys = [*run, "representation", "width", "label", "metric"]
+    measured = rows["value"].notna()
+    grouped = rows[measured].groupby(keys, dropna=False, sort=False)["value"]
+    means = grouped.agg(mean="mean", std=lambda values: values.std(ddof=1), n="count").reset_index()
+    diverged = rows[~measured].groupby(run, dropna=False, sort=False).size().rename("n_diverged").reset_index()
+    both = means.merge(diverged, on=run, how="outer", sort=False).fillna({"n": 0, "n_diverged": 0})
+    # An outer merge re-orders; runs go back to where the config has them.
+    order = rows[run].drop_duplicates().reset_index(drop=True).reset_index(names="order")
+    both = both.merge(order, on=run, how="left").sort_values("order", kind="stable", ignore_index=True)
+    return both.drop(columns="order").astype({"n": "int64", "n_diverged": "int64"})
 
 
 def _read(measurements: Sequence[Path], wanted: Sequence[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
