@@ -7,6 +7,9 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+# The package of this repository, installed or not.
+sys.path.insert(0, str(Path(workflow.current_basedir).parent.parent / "src"))
+
 try:
     from disentangledssl.config import load_config
     from disentangledssl.errors import InputError
@@ -14,8 +17,8 @@ try:
     from disentangledssl.summary import summary
 except ImportError as error:
     raise WorkflowError(
-        f"the Python package of this repository cannot be imported ({error}); "
-        "install it beside snakemake: pip install -e ."
+        f"a Python package that this workflow needs is missing ({error}); "
+        "install what it needs beside snakemake: pip install -e ."
     )
 
 try:

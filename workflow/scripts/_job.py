@@ -10,8 +10,11 @@ from pathlib import Path
 
 import psutil
 
-from disentangledssl import timings
-from disentangledssl.errors import InputError
+# The package of this repository, also where it is not installed (in an environment that conda made).
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
+
+from disentangledssl import timings  # noqa: E402
+from disentangledssl.errors import InputError  # noqa: E402
 
 
 @contextmanager
