@@ -10,6 +10,7 @@ import yaml
 
 from disentangledssl.codeversion import code_version
 from disentangledssl.config import SELECTED, STAGES, Config
+from disentangledssl.errors import InputError
 from disentangledssl.runs import Ledger, Run, Stack, expand
 
 # Modules that a step of the workflow runs, for its ``code`` parameter.
@@ -68,7 +69,11 @@ class Plan:
 
     def stack(self, dataset: str, stage: str, stack: str) -> Stack:
         """Return one stack by its id."""
-        return next(one for one in self.ledger.all_stacks(f"{dataset}/{stage}") if one.id == stack)
+        for one in self.ledger.all_stacks(f"{dataset}/{stage}"):
+            if one.id == stack:
+                return one
+        mend = "ask for a table, which names its stacks itself, or for one listed in the ledger"
+        raise InputError(dataset, "", f"{stage} has no stack {stack}", mend)
 
     def records(self, dataset: str, stage: str, stack: str) -> list[dict[str, Any]]:
         """Members of a stack in the form that training takes."""

@@ -177,11 +177,18 @@ def _read(measurements: Sequence[Path], wanted: Sequence[str]) -> tuple[pd.DataF
     info = table_info(tables[0])["dataset"]
     rows = pa.concat_tables(table.replace_schema_metadata(None) for table in tables).to_pandas()
     asked = (rows["stage"] + "/" + rows["run"]).isin(set(wanted)) | (rows["stage"] == "reference")
-    order = {name: position for position, name in enumerate(wanted)}
     rows = rows[asked]
-    # In the order of the config, whatever stacks the runs happen to be in.
-    place = (rows["stage"] + "/" + rows["run"]).map(order).fillna(len(order))
-    return rows.iloc[np.argsort(place, kind="stable")].reset_index(drop=True), info
+    # By stage and hyperparameters, whatever stacks the runs happen to be in and however the grid is ordered.
+    stages = {name: place for place, name in enumerate(("clip", "step1", "step2", "reference"))}
+    keys = pd.DataFrame(
+        {
+            "stage": rows["stage"].map(stages),
+            "selected": rows["beta"] == "selected",
+            **{name: rows[name] for name in ("beta_value", "lam", "fold", "seed")},
+        }
+    )
+    order = keys.sort_values(list(keys.columns), kind="stable", na_position="first").index
+    return rows.loc[order].reset_index(drop=True), info
 
 
 def _labelled(rows: pd.DataFrame, info: dict[str, Any]) -> pd.DataFrame:

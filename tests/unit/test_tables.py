@@ -89,8 +89,8 @@ def test_probes_are_one_row_a_run_representation_and_label(probes):
     columns = ["method", "stage", "beta", "lam", "seed", "status", "representation", "value"]
     assert table[columns].replace({np.nan: None}).to_numpy().tolist() == [
         ["disentangledssl", "step1", "0", None, 0, "trained", "zc", 0.5],
-        ["disentangledssl", "step1", "1", None, 0, "trained", "zc", 0.9],
         ["disentangledssl", "step1", "0", None, 1, "trained", "zc", 0.7],
+        ["disentangledssl", "step1", "1", None, 0, "trained", "zc", 0.9],
         ["disentangledssl", "step1", "1", None, 1, "diverged", None, None],
         ["disentangledssl", "step2", "0", 0.1, 0, "trained", "zs1", 0.2],
         ["disentangledssl", "step2", "0", 0.1, 1, "trained", "zs1", pytest.approx(0.3)],

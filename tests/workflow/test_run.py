@@ -122,13 +122,15 @@ def test_value_taken_out_trains_nothing_though_a_stack_still_holds_it(finished_c
     assert finished_copy.run(target, overlays=[less]).counts == {"tabulate_probes": 1}
 
 
-@pytest.mark.slow
-def test_two_runs_in_two_folders_make_the_same_bytes(finished, fresh_copy):
+def test_tiny_preset_makes_the_same_bytes_twice(fresh, tmp_path):
     """Every table, model and figure; logs and benchmarks hold times and are not compared."""
-    fresh_copy.run().ok()
-    made, again = outputs(finished, RESULTS), outputs(fresh_copy, RESULTS)
-    assert len(made) > 30
-    assert_same_bytes(made, again)
+    made = []
+    for name in ("one", "other"):
+        checkout = fresh.copy(tmp_path / name).under("config/tiny.yaml")
+        checkout.run().ok()
+        made.append(outputs(checkout, "results/tiny"))
+    assert len(made[0]) > 30
+    assert_same_bytes(*made)
 
 
 @pytest.mark.slow
@@ -218,7 +220,6 @@ def assert_as_undisturbed(checkout, undisturbed, *options: str) -> None:
     assert "Nothing to be done" in checkout.run(options=["--dry-run"]).ok().output
 
 
-@pytest.mark.slow
 def test_training_killed_at_three_random_moments(undisturbed, tmp_path):
     """Kill -9 of the training job; the same command goes on and ends with the same bytes."""
     seed = time.time_ns() % 10**9
@@ -235,7 +236,7 @@ def test_training_killed_at_three_random_moments(undisturbed, tmp_path):
             continue
         process = checkout.start()
         job = find_job(process, f"train_{stage}.py")
-        moment = moments.uniform(0, 0.7 * left[stage])
+        moment = moments.uniform(0, 0.8 * left[stage])
         time.sleep(moment)
         if not job.is_running():
             print(f"{stage}: ended within {moment:.2f} s")

@@ -22,8 +22,8 @@ except ImportError as error:
     )
 
 try:
-    # Later files override earlier ones; Snakemake lists those of the command line first.
-    CONFIG = load_config(config, list(reversed(workflow.configfiles)))
+    # Later files override earlier ones; Snakemake lists config.yaml after those of the command line.
+    CONFIG = load_config(config, sorted(workflow.configfiles, key=lambda file: str(file) != "config.yaml"))
     R = CONFIG.results
     PLAN = Plan(CONFIG, f"{R}/stacks.json")
 except InputError as error:
@@ -105,13 +105,13 @@ def measurements(name, *stages):
 
 
 def wanted_runs(*stages):
-    """`stage/run` of the runs that the config asks for."""
-    return lambda wildcards: [
+    """`stage/run` of the runs that the config asks for; sorted, so that a grid's order changes nothing."""
+    return lambda wildcards: sorted(
         f"{stage}/{run}"
         for stage in stages
         if (wildcards.dataset, stage) in PLAN.stacks
         for run in PLAN.wanted(wildcards.dataset, stage)
-    ]
+    )
 
 
 def selection_file(wildcards):
@@ -125,7 +125,9 @@ def run_stack(wildcards):
     for stack in PLAN.stacks.get((wildcards.dataset, wildcards.stage), []):
         if wildcards.run in [run.id for run in stack.runs]:
             return f"{R}/{wildcards.dataset}/{wildcards.stage}/{stack.id}/models.safetensors"
-    known = PLAN.wanted(wildcards.dataset, wildcards.stage) if (wildcards.dataset, wildcards.stage) in PLAN.stacks else []
+    known = (
+        PLAN.wanted(wildcards.dataset, wildcards.stage) if (wildcards.dataset, wildcards.stage) in PLAN.stacks else []
+    )
     raise WorkflowError(
         f"{wildcards.dataset}: {wildcards.stage} has no run {wildcards.run}; "
         f"there are {len(known)}, for example {', '.join(known[:3]) or 'none'}"

@@ -10,11 +10,11 @@ rule simulate:
         f"{R}/benchmarks/{{dataset}}/simulate.tsv"
     wildcard_constraints:
         dataset=one_of(SIMULATIONS),
+    conda:
+        ENVIRONMENT
     params:
         make=lambda w: CONFIG.data[w.dataset].make.model_dump(),
         code=code("simulate"),
-    conda:
-        ENVIRONMENT
     message:
         "Simulating {wildcards.dataset}"
     script:
@@ -32,11 +32,11 @@ rule curate_screen:
         f"{R}/benchmarks/{{dataset}}/curate_screen.tsv"
     wildcard_constraints:
         dataset=one_of(SCREENS),
+    conda:
+        ENVIRONMENT
     params:
         make=lambda w: CONFIG.data[w.dataset].make.model_dump(),
         code=code("curate"),
-    conda:
-        ENVIRONMENT
     message:
         "Curating {wildcards.dataset}"
     script:
@@ -55,11 +55,11 @@ rule train_mol2vec:
         f"{R}/logs/mol2vec/train_mol2vec.log",
     benchmark:
         f"{R}/benchmarks/mol2vec/train_mol2vec.tsv"
+    conda:
+        ENVIRONMENT
     params:
         settings=CONFIG.mol2vec.model_dump(),
         code=code("mol2vec"),
-    conda:
-        ENVIRONMENT
     message:
         "Training Mol2vec on all molecules of the repository"
     script:
@@ -78,10 +78,10 @@ rule featurise_molecules:
         f"{R}/benchmarks/{{dataset}}/featurise_molecules.tsv"
     wildcard_constraints:
         dataset=one_of(SCREENS),
-    params:
-        code=code("mol2vec"),
     conda:
         ENVIRONMENT
+    params:
+        code=code("mol2vec"),
     message:
         "Featurising the molecules of {wildcards.dataset}"
     script:
@@ -97,11 +97,11 @@ rule split_dataset:
         f"{R}/logs/{{dataset}}/split_dataset.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/split_dataset.tsv"
+    conda:
+        ENVIRONMENT
     params:
         split=lambda w: CONFIG.family(w.dataset).split.model_dump(exclude={"use_folds"}),
         code=code("split"),
-    conda:
-        ENVIRONMENT
     message:
         "Splitting {wildcards.dataset}"
     script:

@@ -11,14 +11,14 @@ rule probe_representations:
         f"{R}/logs/{{dataset}}/{{stage}}/{{stack}}/probe_representations.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/{{stage}}/{{stack}}/probe_representations.tsv"
-    params:
-        probe=CONFIG.probe.model_dump(),
-        code=lambda w: code("probe", f"methods.{w.stage}"),
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=4000,
         runtime=240,
-    conda:
-        ENVIRONMENT
+    params:
+        probe=CONFIG.probe.model_dump(),
+        code=lambda w: code("probe", f"methods.{w.stage}"),
     message:
         "Probing {wildcards.stage} of {wildcards.dataset}, stack {wildcards.stack}"
     script:
@@ -34,12 +34,12 @@ rule probe_references:
         f"{R}/logs/{{dataset}}/references/probe_references.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/references/probe_references.tsv"
+    conda:
+        ENVIRONMENT
     params:
         probe=CONFIG.probe.model_dump(),
         folds=lambda w: CONFIG.used_folds(w.dataset),
         code=code("probe_references"),
-    conda:
-        ENVIRONMENT
     message:
         "Probing the reference rows of {wildcards.dataset}"
     script:
@@ -56,14 +56,14 @@ rule measure_retrieval:
         f"{R}/logs/{{dataset}}/{{stage}}/{{stack}}/measure_retrieval.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/{{stage}}/{{stack}}/measure_retrieval.tsv"
-    params:
-        top=CONFIG.retrieval.top,
-        code=lambda w: code("retrieval", f"methods.{w.stage}"),
+    conda:
+        ENVIRONMENT
     resources:
         mem_mb=4000,
         runtime=240,
-    conda:
-        ENVIRONMENT
+    params:
+        top=CONFIG.retrieval.top,
+        code=lambda w: code("retrieval", f"methods.{w.stage}"),
     message:
         "Ranking molecules with {wildcards.stage} of {wildcards.dataset}, stack {wildcards.stack}"
     script:
@@ -79,13 +79,13 @@ rule retrieve_references:
         f"{R}/logs/{{dataset}}/references/retrieve_references.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/references/retrieve_references.tsv"
+    conda:
+        ENVIRONMENT
     params:
         top=CONFIG.retrieval.top,
         folds=lambda w: CONFIG.used_folds(w.dataset),
         scaling=scaling,
         code=code("retrieve_references"),
-    conda:
-        ENVIRONMENT
     message:
         "Ranking molecules with the reference rows of {wildcards.dataset}"
     script:
@@ -101,12 +101,12 @@ rule select_beta:
         f"{R}/logs/{{dataset}}/select_beta.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/select_beta.tsv"
-    params:
-        betas=lambda w: CONFIG.family(w.dataset).grids["step1"]["beta"],
-        seeds=lambda w: CONFIG.family(w.dataset).seeds,
-        code=code("selection"),
     conda:
         ENVIRONMENT
+    params:
+        betas=lambda w: sorted(CONFIG.family(w.dataset).grids["step1"]["beta"]),
+        seeds=lambda w: sorted(CONFIG.family(w.dataset).seeds),
+        code=code("selection"),
     message:
         "Choosing beta on the validation molecules of {wildcards.dataset}"
     script:
@@ -123,10 +123,10 @@ rule export_representations:
         f"{R}/logs/{{dataset}}/representations/{{stage}}/{{run}}.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/representations/{{stage}}/{{run}}.tsv"
-    params:
-        code=lambda w: code("representations", f"methods.{w.stage}"),
     conda:
         ENVIRONMENT
+    params:
+        code=lambda w: code("representations", f"methods.{w.stage}"),
     message:
         "Writing the representations of {wildcards.stage} {wildcards.run} of {wildcards.dataset}"
     script:

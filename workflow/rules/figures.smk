@@ -17,10 +17,10 @@ rule plot_figure4a:
         f"{R}/logs/{{dataset}}/plot_figure4a.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/plot_figure4a.tsv"
-    params:
-        code=code("figure4a"),
     conda:
         ENVIRONMENT
+    params:
+        code=code("figure4a"),
     message:
         "Drawing Figure 4a of {wildcards.dataset}"
     script:

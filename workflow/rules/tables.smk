@@ -23,11 +23,11 @@ rule tabulate_probes:
         f"{R}/logs/{{dataset}}/tabulate_probes.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/tabulate_probes.tsv"
+    conda:
+        ENVIRONMENT
     params:
         wanted=wanted_runs("clip", "step1", "step2"),
         code=code("tables"),
-    conda:
-        ENVIRONMENT
     message:
         "Tabulating the probes of {wildcards.dataset}"
     script:
@@ -57,12 +57,12 @@ rule tabulate_retrieval:
         f"{R}/logs/{{dataset}}/tabulate_retrieval.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/tabulate_retrieval.tsv"
+    conda:
+        ENVIRONMENT
     params:
         wanted=wanted_runs("clip", "step1"),
         bootstrap=CONFIG.retrieval.bootstrap,
         code=code("tables"),
-    conda:
-        ENVIRONMENT
     message:
         "Tabulating the retrieval of {wildcards.dataset}"
     script:

@@ -11,18 +11,18 @@ rule train_clip:
         f"{R}/logs/{{dataset}}/clip/{{stack}}/train_clip.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/clip/{{stack}}/train_clip.tsv"
-    params:
-        runs=stack_runs("clip"),
-        settings=training_settings("clip"),
-        scaling=scaling,
-        code=code("train", "methods.clip"),
+    conda:
+        ENVIRONMENT
     threads: CONFIG.threads
     resources:
         gpu=GPU,
         mem_mb=8000,
         runtime=720,
-    conda:
-        ENVIRONMENT
+    params:
+        runs=stack_runs("clip"),
+        settings=training_settings("clip"),
+        scaling=scaling,
+        code=code("train", "methods.clip"),
     message:
         "Training CLIP on {wildcards.dataset}, stack {wildcards.stack}"
     script:
@@ -39,18 +39,18 @@ rule train_step1:
         f"{R}/logs/{{dataset}}/step1/{{stack}}/train_step1.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/step1/{{stack}}/train_step1.tsv"
-    params:
-        runs=stack_runs("step1"),
-        settings=training_settings("step1"),
-        scaling=scaling,
-        code=code("train", "methods.step1"),
+    conda:
+        ENVIRONMENT
     threads: CONFIG.threads
     resources:
         gpu=GPU,
         mem_mb=8000,
         runtime=720,
-    conda:
-        ENVIRONMENT
+    params:
+        runs=stack_runs("step1"),
+        settings=training_settings("step1"),
+        scaling=scaling,
+        code=code("train", "methods.step1"),
     message:
         "Training step 1 on {wildcards.dataset}, stack {wildcards.stack}"
     script:
@@ -69,18 +69,18 @@ rule train_step2:
         f"{R}/logs/{{dataset}}/step2/{{stack}}/train_step2.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/step2/{{stack}}/train_step2.tsv"
-    params:
-        runs=stack_runs("step2"),
-        settings=training_settings("step2"),
-        scaling=scaling,
-        code=code("train", "methods.step2"),
+    conda:
+        ENVIRONMENT
     threads: CONFIG.threads
     resources:
         gpu=GPU,
         mem_mb=8000,
         runtime=720,
-    conda:
-        ENVIRONMENT
+    params:
+        runs=stack_runs("step2"),
+        settings=training_settings("step2"),
+        scaling=scaling,
+        code=code("train", "methods.step2"),
     message:
         "Training step 2 on {wildcards.dataset}, stack {wildcards.stack}"
     script:

@@ -13,8 +13,8 @@ import psutil
 # The package of this repository, also where it is not installed (in an environment that conda made).
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-from disentangledssl import timings  # noqa: E402
-from disentangledssl.errors import InputError  # noqa: E402
+from disentangledssl import timings
+from disentangledssl.errors import InputError
 
 
 @contextmanager

@@ -258,6 +258,10 @@ def _read(source: Path, described: Sequence[str], *identifiers: str) -> Screen:
     ids = rows[identifiers[0]].str.cat([rows[name] for name in identifiers[1:]], sep="_")
     rows = rows.assign(id=ids, row=np.arange(len(rows))).sort_values("id", kind="stable", ignore_index=True)
     features = [name for name in table.column_names if name not in described]
+    for name in features:
+        if not pa.types.is_floating(table.schema.field(name).type):
+            kind = table.schema.field(name).type
+            raise InputError(path, f"column {name}", f"is a feature and holds {kind}, not numbers (text?)", "mend it")
     return Screen(path, rows, features)
 
 
