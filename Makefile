@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= 2
 
-.PHONY: help quick test test-fast check check-all lint format docs parity speed floors clean
+.PHONY: help quick test check check-all lint format parity speed floors clean
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,23 +26,23 @@ test: $(BIN)/.installed    ## set up, then run the fast tests
 	$(BIN)/pytest -m "not slow"
 
 check: lint                ## lint, formats and a dry run of every preset
-	for preset in tiny quick middle; do $(BIN)/snakemake --cores 2 --configfile config/$$preset.yaml --dry-run --quiet all || exit 1; done
-	$(BIN)/snakemake --cores 8 --resources gpu=1 --dry-run --quiet all
+	for preset in tiny quick floors middle; do $(BIN)/snakemake --cores 2 --configfile config/$$preset.yaml --dry-run > /dev/null || exit 1; done
+	$(BIN)/snakemake --cores 8 --resources gpu=1 --dry-run > /dev/null
 
 lint: $(BIN)/.installed    ## ruff, snakefmt, snakemake --lint, codespell
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
-	$(BIN)/codespell README.md CHANGELOG.md config docs src tests workflow
+	$(BIN)/codespell README.md CHANGELOG.md config docs src workflow benchmarks
 
 format: $(BIN)/.installed  ## let ruff and snakefmt rewrite what they can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/snakefmt Snakefile workflow
 
-check-all: check           ## every test, the slow ones too (its log is docs/check-all.log)
-	$(BIN)/pytest
+check-all: check           ## every test, the slow ones too; the log goes to docs/check-all.log
+	$(BIN)/pytest --durations=15 2>&1 | tee docs/check-all.log
 
 parity: $(BIN)/.installed  ## our step 1 and 2 beside the authors' code (about 10 minutes)
 	$(BIN)/python benchmarks/parity.py results/parity

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from disentangledssl.codeversion import code_version
 from disentangledssl.dataset import read_dataset
 from disentangledssl.evaluation.linear_probe import probe_accuracy
 from disentangledssl.representations import Models
@@ -67,6 +68,8 @@ def main() -> None:
         write_splits(data / "pairs.parquet", data / "splits.parquet", kind="random", train_fraction=0.8, seed=0)
     dataset = read_dataset(data)
     train, test = dataset.pairs_in(0, "train"), dataset.pairs_in(0, "test")
+    # Finished weights are used again, but not those of other code.
+    step1_code = code_version("training", "methods.step1")
     started = time.time()
     rows = []
     for layers in (2, 3):
@@ -74,7 +77,7 @@ def main() -> None:
             {"id": f"beta={beta},seed={seed}", "beta": beta, "fold": 0, "seed": seed}
             for seed in range(arguments.seeds) for beta in (0, 1, 100)
         ]  # fmt: skip
-        out = arguments.folder / f"step1_{layers}layers_{arguments.seeds}seeds"
+        out = arguments.folder / f"step1_{layers}layers_{arguments.seeds}seeds_{step1_code}"
         if not (out / "models.safetensors").exists():
             train_stack(
                 "step1", data, runs, settings=SETTINGS | {"layers": layers}, scaling=[SCALING, SCALING],
@@ -97,12 +100,12 @@ def main() -> None:
                 + f" | {worst:.3f} | {TOLERANCE[beta]} | {'yes' if worst <= TOLERANCE[beta] else 'no'} |"
             )  # fmt: skip
     runs = [{"id": "beta=1,lam=0.01,seed=0", "beta": 1, "lam": 0.01, "fold": 0, "seed": 0, "start_seed": 0}]
-    out = arguments.folder / f"step2_2layers_{arguments.seeds}seeds"
+    out = arguments.folder / f"step2_2layers_{arguments.seeds}seeds_{code_version('training', 'methods.step2')}"
     if not (out / "models.safetensors").exists():
         train_stack(
             "step2", data, runs, settings=SETTINGS | {"layers": 2, "epochs": 5}, scaling=[SCALING, SCALING],
             models=out / "models.safetensors", history=out / "history.parquet",
-            starts=[arguments.folder / f"step1_2layers_{arguments.seeds}seeds" / "models.safetensors"],
+            starts=[arguments.folder / f"step1_2layers_{arguments.seeds}seeds_{step1_code}" / "models.safetensors"],
         )  # fmt: skip
     codes = Models(out / "models.safetensors", dataset).represent(0)
     for name, theirs in AUTHORS_STEP2.items():

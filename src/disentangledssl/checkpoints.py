@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +61,16 @@ def save_models(path: Path, tensors: Mapping[str, torch.Tensor], info: Mapping[s
         save_file(contiguous, part, metadata={METADATA_KEY: json.dumps(info, sort_keys=True)})
 
 
-def load_models(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def load_models(
+    path: str | os.PathLike[str], choose: Callable[[dict[str, Any]], Sequence[int]] | None = None
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read what :func:`save_models` wrote.
+
+    Parameters
+    ----------
+    path : path
+    choose : callable, optional
+        Given the info, names the runs whose weights are wanted, in order; the others are not read from disk.
 
     Raises
     ------
@@ -72,8 +80,13 @@ def load_models(path: str | os.PathLike[str]) -> tuple[dict[str, torch.Tensor], 
     try:
         with safe_open(path, framework="pt") as file:
             info = json.loads(file.metadata()[METADATA_KEY])
-            return {name: file.get_tensor(name) for name in file.keys()}, info  # noqa: SIM118 (not a mapping)
+            names = list(file.keys())
+            if choose is None:
+                return {name: file.get_tensor(name) for name in names}, info
+            runs = list(choose(info))
+            slices = {name: file.get_slice(name) for name in names} if runs else {}
+            return {name: torch.stack([one[run] for run in runs]) for name, one in slices.items()}, info
     except FileNotFoundError:
         raise InputError(path, "", "no such file", "train it first") from None
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
-        raise InputError(path, "", f"is not a readable stack of models ({error})", "delete it and run again") from error
+        raise InputError(path, "", f"is not a readable stack of models ({error})", "delete it and run again") from None

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 from disentangledssl.errors import InputError, first_few
 from disentangledssl.mistakes import ConfigErrors, file_of, sentence
 from disentangledssl.runs import spell
-from disentangledssl.settings import AugmentationSettings, ScalingSettings, Strict, TrainingSettings, optional
+from disentangledssl.settings import ScalingSettings, Strict, TrainingSettings, optional
 
 SELECTED = "selected"
 
@@ -40,7 +40,7 @@ RESERVED = ("logs", "benchmarks", "mol2vec")  # folders beside those of the data
 
 
 class SimulationSource(Strict):
-    """How a simulated data set is drawn (SPEC: paper App. H.1)."""
+    """How a simulated data set is drawn (App. H.1)."""
 
     variant: Literal["entangled", "mixed", "noisy", "nonlinear"]
     n: int = Field(ge=10, description="pairs")
@@ -261,6 +261,10 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
     for name in sorted(set(RESERVED) & set(config.data)):
         yield InputError(file_of(files, ["data", name]), f"data.{name}", "is the name of another folder", "rename it")
     for index, dataset in enumerate(config.datasets):
+        if dataset in config.datasets[:index]:
+            yield InputError(
+                file_of(files, ["datasets", index]), "datasets", f"{dataset} is listed twice", "list it once"
+            )
         if dataset not in config.data:
             near = difflib.get_close_matches(dataset, config.data, 1)
             mend = f"did you mean {near[0]}?" if near else f"known: {first_few(config.data, 12)}"
@@ -278,6 +282,19 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             ]
             return InputError(file_of(files, *places), f"{dataset}: {place}", problem, mend)
 
+        split = family.split
+        if source == "screen" and (split.kind == "random" or not split.validation_fraction):
+            mend = "split by groups with split.validation_fraction above 0"
+            yield mistake("split", "a screen needs validation molecules: beta and linear rows are chosen on them", mend)
+        if split.kind == "group_folds" and split.folds < 2:
+            yield mistake(
+                "split.folds", f"{split.folds} fold is no cross-validation", "use 2 or more, or group_holdout"
+            )
+        for place, values in [("seeds", family.seeds)] + [
+            (f"grids.{stage}.{axis}", values) for stage, grid in family.grids.items() for axis, values in grid.items()
+        ]:
+            if len(set(values)) < len(values):
+                yield mistake(place, f"holds a value twice ({first_few(values, 12)})", "list each once")
         for stage, grid in family.grids.items():
             if set(grid) != set(STAGES[stage].axes):
                 problem = f"has the axes {sorted(grid)}, but {stage} has {list(STAGES[stage].axes)}"
@@ -291,19 +308,8 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                 problem = f"{spell(beta)} is not in grids.step1.beta"
                 mend = "add it there: step 2 starts from step 1"
                 yield mistake("grids.step2.beta", problem, mend, "grids.step1.beta")
-        if SELECTED in step2 and (family.split.kind == "random" or not family.split.validation_fraction):
-            yield mistake(
-                "grids.step2.beta",
-                "selected needs validation pairs",
-                "split by groups with split.validation_fraction above 0",
-                "split.kind",
-                "split.validation_fraction",
-            )
 
 
 def json_schema() -> dict[str, Any]:
     """Return the config's JSON schema, for editors."""
     return Config.model_json_schema()
-
-
-__all__ = ["SELECTED", "STAGES", "AugmentationSettings", "Config", "ConfigErrors", "json_schema", "load_config"]

@@ -153,7 +153,7 @@ def read_dataset(folder: str | os.PathLike[str]) -> PairedDataset:
         meta={name[5:]: values for name, values in columns.items() if name.startswith("meta_")},
         folds=folds,
         latents=latents,
-        info=table_info(pairs),
+        info={"name": folder.name, "title": folder.name, "stand_in": False} | table_info(pairs),
     )
 
 

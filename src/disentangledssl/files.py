@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +34,13 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         with phase("writing"):
             yield part
             os.replace(part, path)
+    except Exception as error:
+        # Libraries tell of a full disk in words of their own, or without the file's name.
+        full = shutil.disk_usage(path.parent).free < 2**20
+        if full or (isinstance(error, OSError) and error.filename is None):
+            number = errno.ENOSPC if full else error.errno
+            raise OSError(number, os.strerror(number or errno.EIO), str(path)) from error
+        raise
     finally:
         part.unlink(missing_ok=True)
 
@@ -63,9 +72,13 @@ def write_table(path: str | os.PathLike[str], table: pa.Table, info: Mapping[str
 
     The bytes depend on the table and ``info`` alone: no time, no machine.
     """
-    metadata = {METADATA_KEY: json.dumps(info or {}, sort_keys=True).encode()}
     with atomic(path) as part:
-        pq.write_table(table.replace_schema_metadata(metadata), part, compression="zstd", write_page_checksum=True)
+        pq.write_table(with_info(table, info), part, compression="zstd", write_page_checksum=True)
+
+
+def with_info(table: pa.Table, info: Mapping[str, Any] | None) -> pa.Table:
+    """Return the table with ``info`` as JSON in its metadata."""
+    return table.replace_schema_metadata({METADATA_KEY: json.dumps(info or {}, sort_keys=True).encode()})
 
 
 def read_table(path: str | os.PathLike[str]) -> pa.Table:

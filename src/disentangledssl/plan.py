@@ -22,13 +22,15 @@ CODE = {
     "train": ["training"],
     "probe": ["probes", "representations"],
     "retrieval": ["rankings", "representations"],
-    "probe_references": ["probes", "references"],
-    "retrieve_references": ["rankings", "references"],
+    "probe_references": ["reference_rows"],
+    "retrieve_references": ["reference_rows"],
     "selection": ["selection"],
     "representations": ["representations"],
     "tables": ["tables"],
     "figure4a": ["figures.figure4a"],
 }
+
+PRESETS = ("quick", "floors", "middle")  # smallest first; tiny is for tests
 
 
 class Plan:
@@ -122,9 +124,6 @@ def presets_with(dataset: str) -> list[str]:
     Preset files are overlays: one without ``datasets`` runs those of ``config.yaml``.
     """
     full = yaml.safe_load(Path("config.yaml").read_text())["datasets"]
-    found = [
-        str(path)
-        for path in sorted(Path("config").glob("*.yaml"), key=lambda path: path.stat().st_size)
-        if dataset in (yaml.safe_load(path.read_text()) or {}).get("datasets", full)
-    ]
+    files = [Path("config", f"{name}.yaml") for name in PRESETS]
+    found = [str(file) for file in files if dataset in (yaml.safe_load(file.read_text()) or {}).get("datasets", full)]
     return found + (["config.yaml"] if dataset in full else [])

@@ -1,4 +1,4 @@
-"""Linear probes of trained runs and of the reference rows (App. H.1)."""
+"""Linear probes of trained runs (App. H.1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from disentangledssl.dataset import PairedDataset, read_dataset
 from disentangledssl.evaluation import linear_probe
 from disentangledssl.files import write_table
-from disentangledssl.measurements import RUN_COLUMNS, measurement_table, reference_run, run_columns
+from disentangledssl.measurements import RUN_COLUMNS, measurement_table, run_columns
 from disentangledssl.timings import phase
 
 PROBE_COLUMNS = RUN_COLUMNS | {
@@ -43,31 +43,12 @@ def probe_models(models: Path, dataset_folder: Path, out: Path, *, stage: str, p
             codes = {name: codes[name] for name in ("zs1", "zs2")}
         else:
             codes["zc"] = np.concatenate([codes["zc1"], codes["zc2"]], axis=1)
-        rows += _probe_rows(named, codes, dataset, run["fold"], probe)
+        rows += probe_rows(named, codes, dataset, run["fold"], probe)
     write_table(out, measurement_table(rows, PROBE_COLUMNS), {"dataset": dict(dataset.info)})
 
 
-def probe_references(dataset_folder: Path, out: Path, *, folds: int, probe: Mapping[str, Any]) -> None:
-    """Probe the reference rows: chance, true latents (oracle), raw input, linear CCA."""
-    from disentangledssl import references
-
-    dataset = read_dataset(dataset_folder)
-    rows = []
-    for fold in range(folds):
-        x1, x2 = (view[rows_] for view, rows_ in zip(dataset.views, dataset.rows, strict=True))
-        codes = references.probe_references(x1, x2, dataset.pairs_in(fold, "train"), dataset.latents)
-        for (name, representation), values in codes.items():
-            rows += _probe_rows(reference_run(name, fold), {representation: values}, dataset, fold, probe)
-        test = dataset.pairs_in(fold, "test")
-        rows += [
-            reference_run("chance", fold)
-            | {"label": label, "metric": "accuracy", "value": references.chance(values[test])}
-            for label, values in dataset.labels.items()
-        ]
-    write_table(out, measurement_table(rows, PROBE_COLUMNS), {"dataset": dict(dataset.info)})
-
-
-def _probe_rows(named, codes, dataset: PairedDataset, fold: int, probe) -> list[dict[str, Any]]:
+def probe_rows(named, codes, dataset: PairedDataset, fold: int, probe) -> list[dict[str, Any]]:
+    """Probe representations of every pair, by name, for every label of the data set."""
     train, test = dataset.pairs_in(fold, "train"), dataset.pairs_in(fold, "test")
     return [
         named

@@ -1,8 +1,8 @@
-"""Retrieval by trained runs and by the reference rows: one row a run, split and molecule group (sec. 3.3)."""
+"""Retrieval by trained runs: one row a run, split and molecule group (sec. 3.3)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,7 @@ import pyarrow as pa
 from disentangledssl.dataset import PairedDataset, read_dataset
 from disentangledssl.evaluation import retrieval
 from disentangledssl.files import write_table
-from disentangledssl.measurements import RUN_COLUMNS, measurement_table, reference_run, run_columns
-from disentangledssl.scaling import scale_fold
-from disentangledssl.settings import ScalingSettings
+from disentangledssl.measurements import RUN_COLUMNS, measurement_table, run_columns
 from disentangledssl.timings import phase
 
 
@@ -42,41 +40,12 @@ def measure_retrieval(models: Path, dataset_folder: Path, out: Path, *, stage: s
             rows.append(named)
             continue
         codes = stack.represent_views(index)
-        rows += _retrieval_rows(named, codes["zc1"], codes["zc2"], dataset, run["fold"], top)
+        rows += ranking_rows(named, codes["zc1"], codes["zc2"], dataset, run["fold"], top)
     write_table(out, measurement_table(rows, retrieval_columns(top)), {"dataset": dict(dataset.info)})
 
 
-def retrieve_references(
-    dataset_folder: Path, out: Path, *, folds: int, scaling: Sequence[Mapping[str, Any]], top: Sequence[int]
-) -> None:
-    """Rank by the reference rows: regularised linear CCA and ridge regression (settings chosen on validation)."""
-    from disentangledssl import references
-
-    dataset = read_dataset(dataset_folder)
-    scaling = tuple(ScalingSettings.model_validate(one) for one in scaling)
-    rows, chosen = [], {}
-    for fold in range(folds):
-        views = scale_fold(dataset, fold, scaling)
-        train, validation = (_screen_split(dataset, views, fold, split) for split in ("train", "validation"))
-        for name, fit in (("linear_cca", references.regularised_cca), ("ridge", references.ridge)):
-            fitted = fit(train, validation)
-            chosen[f"{name}, fold {fold}"] = fitted.chosen
-            rows += _retrieval_rows(
-                reference_run(name, fold), fitted.encode_phenotype(views[0]), fitted.encode_molecule(views[1]),
-                dataset, fold, top,
-            )  # fmt: skip
-    write_table(out, measurement_table(rows, retrieval_columns(top)), {"dataset": dict(dataset.info), "chosen": chosen})
-
-
-def _screen_split(dataset: PairedDataset, views, fold: int, split: str):
-    from disentangledssl.references import ScreenSplit
-
-    pairs = dataset.pairs_in(fold, split)
-    pool, truth = retrieval.candidate_pool(dataset.rows[1][pairs])
-    return ScreenSplit(views[0][dataset.rows[0][pairs]], views[1][pool], truth, dataset.groups[pairs])
-
-
-def _retrieval_rows(named, phenotypes, molecules, dataset: PairedDataset, fold: int, top) -> list[dict[str, Any]]:
+def ranking_rows(named, phenotypes, molecules, dataset: PairedDataset, fold: int, top) -> list[dict[str, Any]]:
+    """Rank the molecules of validation and test by codes of every row of the two views."""
     rows = []
     for split in ("validation", "test"):
         pairs = dataset.pairs_in(fold, split)

@@ -16,7 +16,7 @@ reciprocal rank per molecule, stated grid), never on test. Choices:
 - Canonical variates are weighted by their correlations, on both sides, before the cosine.
 - Grids run from the simplest setting on; of equal scores the first, simplest one is taken.
 
-Everything is float64 numpy. Source: choice (SPEC 2, reference rows; data/README, ridge check).
+Everything is float64 numpy. Source: choice.
 """
 
 from __future__ import annotations

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from disentangledssl.errors import InputError
-from disentangledssl.files import read_json, read_table, write_json
+from disentangledssl.files import read_table, write_json
 
 
 def select_beta(measurements: Sequence[Path], out: Path, *, betas: Sequence[float], seeds: Sequence[int]) -> None:
     """Choose, for each fold, the beta with the best validation MRR per molecule, mean over seeds.
 
-    Diverged runs are left out; of equal scores the smaller beta is taken. The file holds the whole grid and is
-    rewritten only if it changes, so that an unchanged choice re-trains nothing. Test rows are not read.
-    Source: SPEC 3 (Table 2); the paper tunes beta without saying how.
+    Diverged runs are left out; of equal scores the smaller beta is taken. The file holds the whole grid. Test rows
+    are not read. Source: choice; the paper (App. H.3) tunes beta without saying how.
 
     Raises
     ------
@@ -51,6 +50,4 @@ def select_beta(measurements: Sequence[Path], out: Path, *, betas: Sequence[floa
                 "lower the learning rate or beta",
             )  # fmt: skip
         choice[str(fold)] = max(scores, key=lambda beta: (scores[beta], -beta))
-    content = {"criterion": "validation MRR per molecule, mean over seeds", "beta": choice, "grid": grid}
-    if not out.exists() or read_json(out) != content:
-        write_json(out, content)
+    write_json(out, {"criterion": "validation MRR per molecule, mean over seeds", "beta": choice, "grid": grid})

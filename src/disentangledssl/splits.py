@@ -6,7 +6,6 @@ screens by molecule (App. H.3); folds, validation part and seeds: choice.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ import pyarrow as pa
 
 from disentangledssl.dataset import read_pairs, splits_table
 from disentangledssl.errors import InputError
-from disentangledssl.files import METADATA_KEY, table_info, write_table
+from disentangledssl.files import table_info, with_info, write_table
 
 KINDS = ("random", "group_folds", "group_holdout")
 
@@ -193,7 +192,7 @@ def shuffle_molecules(pairs: pa.Table, seed: int) -> pa.Table:
         pairs = pairs.set_column(pairs.column_names.index(name), name, pa.array(values, pa.string()))
     info = table_info(pairs)
     info |= {"title": f"{info.get('title', '')}, molecules shuffled (null)".lstrip(", "), "shuffled": seed}
-    return pairs.replace_schema_metadata({METADATA_KEY: json.dumps(info, sort_keys=True).encode()})
+    return with_info(pairs, info)
 
 
 def _assign(n: int, test: np.ndarray, validation: np.ndarray) -> np.ndarray:

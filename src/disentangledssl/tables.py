@@ -43,8 +43,9 @@ def tabulate_probes(measurements: Sequence[Path], wanted: Sequence[str], table: 
         Without ending; both are written as Parquet and CSV.
     """
     rows, info = _read(measurements, wanted)
-    rows.insert(0, "method", rows["stage"].map({"step1": "disentangledssl", "step2": "disentangledssl"}))
-    rows["method"] = rows["method"].fillna(rows["run"].where(rows["stage"] == "reference", rows["stage"]))
+    rows.insert(
+        0, "method", [_method(*one) for one in zip(rows["stage"], rows["run"], rows["beta_value"], strict=True)]
+    )
     rows = _labelled(rows, info).drop(columns=["run"])
     _write(table, rows, info)
     _write(
@@ -81,8 +82,11 @@ def tabulate_retrieval(
         n_diverged = chosen["seed"].nunique(dropna=False) - len(complete)
         named = {"method": method, "beta": beta}
         for seed, one in complete.items():
-            values = _scores(one, bootstrap)
-            per_seed += [named | {"seed": None if seed < 0 else int(seed)} | value for value in values]
+            seeded = named | {"seed": None if seed < 0 else int(seed), "status": one["status"].iloc[0]}
+            per_seed += [seeded | value for value in _scores(one, bootstrap)]
+        # A seed of which any fold diverged has no value, but it has a line.
+        lost = sorted(set(chosen["seed"].dropna()) - set(complete))
+        per_seed += [named | {"seed": int(seed), "status": "diverged"} for seed in lost]
         if complete:
             mean = pd.concat(complete.values()).groupby(["fold", "group"], as_index=False).mean(numeric_only=True)
             over_seeds += [
@@ -95,6 +99,15 @@ def tabulate_retrieval(
     _write(summary, _labelled(pd.DataFrame(over_seeds).rename(columns={"value": "mean"}), info), info)
 
 
+def _method(stage: str, run: str | None, beta: float | None) -> str:
+    """Id of the method that a row belongs to; steps 1 and 2 with beta = 0 are a method of their own."""
+    if stage == "reference":
+        return run
+    if stage in ("step1", "step2"):
+        return BETA0 if beta == 0 else "disentangledssl"
+    return stage
+
+
 def _retrieval_methods(rows: pd.DataFrame, selection: Path | None) -> dict[tuple[str, str | None], pd.DataFrame]:
     methods: dict[tuple[str, str | None], pd.DataFrame] = {}
     for name in ("clip", "step1"):
@@ -103,7 +116,7 @@ def _retrieval_methods(rows: pd.DataFrame, selection: Path | None) -> dict[tuple
             methods["clip", None] = stage
         for beta in sorted(stage["beta_value"].dropna().unique()):
             here = stage[stage["beta_value"] == beta]
-            methods[BETA0 if beta == 0 else "disentangledssl", here["beta"].iloc[0]] = here
+            methods[_method(name, None, beta), here["beta"].iloc[0]] = here
     if selection is not None:
         chosen = {int(fold): beta for fold, beta in read_json(selection)["beta"].items()}
         stage = rows[rows["stage"] == "step1"]
@@ -153,7 +166,7 @@ def _scores(rows: pd.DataFrame, bootstrap: int) -> list[dict[str, Any]]:
 
 def _spread(per_seed: list[dict[str, Any]], named: dict[str, Any], value: dict[str, Any]) -> float | None:
     same = named | {"unit": value["unit"], "metric": value["metric"]}
-    values = [row["value"] for row in per_seed if all(row[key] == same[key] for key in same)]
+    values = [row["value"] for row in per_seed if all(row.get(key) == same[key] for key in same)]
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
@@ -199,6 +212,8 @@ def _labelled(rows: pd.DataFrame, info: dict[str, Any]) -> pd.DataFrame:
 
 
 def _write(path: Path, rows: pd.DataFrame, info: dict[str, Any]) -> None:
+    whole = [name for name in ("seed", "fold", "width", "molecules", "profiles", "n", "n_diverged") if name in rows]
+    rows = rows.astype(dict.fromkeys(whole, "Int64"))
     write_table(path.with_suffix(".parquet"), pa.Table.from_pandas(rows, preserve_index=False), {"dataset": info})
     with atomic(path.with_suffix(".csv")) as part:
         rows.to_csv(part, index=False)

@@ -109,6 +109,8 @@ def train_stack(
     )  # fmt: skip
     identity = fingerprint(
         {"method": method, "runs": runs, "settings": settings.model_dump(), "code": code,
+         # A GPU's random numbers are its own, and the last bits depend on the threads.
+         "device": device.type, "threads": torch.get_num_threads(),
          "scaling": [one.model_dump() for one in scaling]},
         [*(dataset_folder / name for name in DATASET_FILES), *starts],
     )  # fmt: skip
@@ -345,13 +347,23 @@ def _lay_out(
     }
     if not starts:
         return Layout(**layout), {}, [TRAINED] * len(runs)
-    found = {}
-    for path in starts:
-        tensors, info = load_models(path)
-        for index, start in enumerate(info["runs"]):
-            found[start["beta_value"], start["fold"], start["seed"]] = (index, start, tensors)
-        shape = {name: info["settings"][name] for name in ("hidden", "layers", "dimensions")}
     wanted = [(float(run["beta_value"]), run["fold"], run["start_seed"]) for run in runs]
+    # Two runs share a frozen start only if they also see the same mini-batches.
+    keys = list(zip(wanted, layout["stream_of_run"], strict=True))
+    distinct = list(dict.fromkeys(keys))
+    found: dict[tuple, tuple[dict[str, Any], dict[str, torch.Tensor]]] = {}
+    shape: dict[str, int] = {}
+
+    def key(start: Mapping[str, Any]) -> tuple:
+        return start["beta_value"], start["fold"], start["seed"]
+
+    for path in starts:
+        needed = set(wanted) - set(found)
+        weights, info = load_models(path, lambda info: [k for k, one in enumerate(info["runs"]) if key(one) in needed])  # noqa: B023 (called at once)
+        chosen = [start for start in info["runs"] if key(start) in needed]
+        for index, start in enumerate(chosen):
+            found[key(start)] = (start, {name: tensor[index] for name, tensor in weights.items()})
+        shape = {name: info["settings"][name] for name in ("hidden", "layers", "dimensions")}
     for run, start in zip(runs, wanted, strict=True):
         if start not in found:
             raise InputError(
@@ -360,15 +372,11 @@ def _lay_out(
                 "step 1 has no run with beta {}, fold {}, seed {}".format(*start),
                 "add that beta to grids.step1",
             )
-    # Two runs share a frozen start only if they also see the same mini-batches.
-    keys = list(zip(wanted, layout["stream_of_run"], strict=True))
-    distinct = list(dict.fromkeys(keys))
-    chosen = [found[start] for start, _ in distinct]
-    tensors = {key: torch.stack([one[key][index] for index, _, one in chosen]) for key in chosen[0][2]}
+    tensors = {name: torch.stack([found[start][1][name] for start, _ in distinct]) for name in found[distinct[0][0]][1]}
     layout |= {
-        "starts": [start["id"] for _, start, _ in chosen],
+        "starts": [found[start][0]["id"] for start, _ in distinct],
         "start_shape": shape,
         "start_of_run": [distinct.index(key) for key in keys],
         "stream_of_start": [stream for _, stream in distinct],
     }
-    return Layout(**layout), tensors, [found[start][1]["status"] for start in wanted]
+    return Layout(**layout), tensors, [found[start][0]["status"] for start in wanted]

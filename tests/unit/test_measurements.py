@@ -13,8 +13,9 @@ from disentangledssl.evaluation.linear_probe import probe_accuracy
 from disentangledssl.evaluation.retrieval import candidate_pool, retrieval_rows
 from disentangledssl.files import read_table, table_info
 from disentangledssl.measurements import RUN_COLUMNS, measurement_table, reference_run, run_columns
-from disentangledssl.probes import PROBE_COLUMNS, probe_models, probe_references
-from disentangledssl.rankings import measure_retrieval, retrieval_columns, retrieve_references
+from disentangledssl.probes import PROBE_COLUMNS, probe_models
+from disentangledssl.rankings import measure_retrieval, retrieval_columns
+from disentangledssl.reference_rows import probe_references, retrieve_references
 from disentangledssl.representations import Models
 from disentangledssl.runs import expand, spell
 from disentangledssl.training import train_stack

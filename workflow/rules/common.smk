@@ -8,7 +8,8 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 # The package of this repository, installed or not.
-sys.path.insert(0, str(Path(workflow.current_basedir).parent.parent / "src"))
+REPOSITORY = Path(workflow.current_basedir).parent.parent
+sys.path.insert(0, str(REPOSITORY / "src"))
 
 try:
     from disentangledssl.config import load_config
@@ -76,6 +77,19 @@ def start_selection(wildcards):
     """The choice of beta, where a step-2 stack needs it."""
     uses = PLAN.uses_selection(wildcards.dataset, wildcards.stack)
     return [f"{R}/{wildcards.dataset}/selection.json"] if uses else []
+
+
+def training_memory(stage):
+    """Megabytes that training a stack takes at the most, more at each attempt."""
+
+    def megabytes(wildcards, attempt):
+        settings = CONFIG.training_of(wildcards.dataset, stage)
+        runs = len(PLAN.stack(wildcards.dataset, stage, wildcards.stack).runs)
+        # Two encoders a run, of about a thousand inputs, as weights, gradients and Adam's two moments; and frozen ones.
+        parameters = 2 * settings.hidden * (1000 + settings.hidden * (settings.layers - 1))
+        return attempt * (4000 + int(runs * parameters * 4 * (6 if stage == "step2" else 4) / 1e6))
+
+    return megabytes
 
 
 def stack_runs(stage):
@@ -154,6 +168,13 @@ def all_outputs():
         outputs += [f"{R}/{name}/{table}.csv" for table in ("retrieval", "retrieval_summary")]
         outputs += stack_files(name, "step2", "models.safetensors")
     return outputs
+
+
+def write_run_manifest():
+    """Note which versions and config make what follows (imported here: planning needs none of it)."""
+    from disentangledssl.manifest import write_manifest
+
+    write_manifest(Path(R) / "manifest.json", CONFIG.model_dump(mode="json"), REPOSITORY)
 
 
 def starting_lines():

@@ -11,10 +11,12 @@ rule probe_representations:
         f"{R}/logs/{{dataset}}/{{stage}}/{{stack}}/probe_representations.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/{{stage}}/{{stack}}/probe_representations.tsv"
+    wildcard_constraints:
+        dataset=one_of(SIMULATIONS),
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
+        mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=240,
     params:
         probe=CONFIG.probe.model_dump(),
@@ -34,6 +36,8 @@ rule probe_references:
         f"{R}/logs/{{dataset}}/references/probe_references.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/references/probe_references.tsv"
+    wildcard_constraints:
+        dataset=one_of(SIMULATIONS),
     conda:
         ENVIRONMENT
     params:
@@ -56,10 +60,12 @@ rule measure_retrieval:
         f"{R}/logs/{{dataset}}/{{stage}}/{{stack}}/measure_retrieval.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/{{stage}}/{{stack}}/measure_retrieval.tsv"
+    wildcard_constraints:
+        dataset=one_of(SCREENS),
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
+        mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=240,
     params:
         top=CONFIG.retrieval.top,
@@ -79,6 +85,8 @@ rule retrieve_references:
         f"{R}/logs/{{dataset}}/references/retrieve_references.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/references/retrieve_references.tsv"
+    wildcard_constraints:
+        dataset=one_of(SCREENS),
     conda:
         ENVIRONMENT
     params:
@@ -101,6 +109,8 @@ rule select_beta:
         f"{R}/logs/{{dataset}}/select_beta.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/select_beta.tsv"
+    wildcard_constraints:
+        dataset=one_of(SCREENS),
     conda:
         ENVIRONMENT
     params:

@@ -17,6 +17,8 @@ rule plot_figure4a:
         f"{R}/logs/{{dataset}}/plot_figure4a.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/plot_figure4a.tsv"
+    wildcard_constraints:
+        dataset=one_of(SIMULATIONS),
     conda:
         ENVIRONMENT
     params:

@@ -23,6 +23,8 @@ rule tabulate_probes:
         f"{R}/logs/{{dataset}}/tabulate_probes.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/tabulate_probes.tsv"
+    wildcard_constraints:
+        dataset=one_of(SIMULATIONS),
     conda:
         ENVIRONMENT
     params:
@@ -57,6 +59,8 @@ rule tabulate_retrieval:
         f"{R}/logs/{{dataset}}/tabulate_retrieval.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/tabulate_retrieval.tsv"
+    wildcard_constraints:
+        dataset=one_of(SCREENS),
     conda:
         ENVIRONMENT
     params:

@@ -16,7 +16,7 @@ rule train_clip:
     threads: CONFIG.threads
     resources:
         gpu=GPU,
-        mem_mb=8000,
+        mem_mb=training_memory("clip"),
         runtime=720,
     params:
         runs=stack_runs("clip"),
@@ -44,7 +44,7 @@ rule train_step1:
     threads: CONFIG.threads
     resources:
         gpu=GPU,
-        mem_mb=8000,
+        mem_mb=training_memory("step1"),
         runtime=720,
     params:
         runs=stack_runs("step1"),
@@ -74,7 +74,7 @@ rule train_step2:
     threads: CONFIG.threads
     resources:
         gpu=GPU,
-        mem_mb=8000,
+        mem_mb=training_memory("step2"),
         runtime=720,
     params:
         runs=stack_runs("step2"),

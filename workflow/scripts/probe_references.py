@@ -3,7 +3,7 @@ from pathlib import Path
 from _job import job
 
 with job(snakemake):
-    from disentangledssl.probes import probe_references
+    from disentangledssl.reference_rows import probe_references
 
     probe_references(
         Path(snakemake.input.data[0]).parent,

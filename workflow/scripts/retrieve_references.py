@@ -3,7 +3,7 @@ from pathlib import Path
 from _job import job
 
 with job(snakemake):
-    from disentangledssl.rankings import retrieve_references
+    from disentangledssl.reference_rows import retrieve_references
 
     retrieve_references(
         Path(snakemake.input.data[0]).parent,

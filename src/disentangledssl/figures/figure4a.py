@@ -23,7 +23,7 @@ def select_rows(summary: pd.DataFrame) -> pd.DataFrame:
     reference = summary["method"].isin(["oracle", "linear_cca"]) & (summary["representation"] == "zc")
     rows = summary[method | reference | (summary["method"] == "chance")]
     return rows[rows["label"].isin(style.LABELS)].sort_values(
-        ["method", "beta_value", "label"], kind="stable", ignore_index=True
+        ["stage", "method", "beta_value", "label"], kind="stable", ignore_index=True
     )
 
 
@@ -36,7 +36,7 @@ def plot_figure4a(summary: Path, png: Path) -> None:
         If the table holds no trained run of step 1.
     """
     rows = select_rows(read_table(summary).to_pandas())
-    method = rows[rows["method"] == "disentangledssl"]
+    method = rows[rows["stage"] == "step1"]
     if method.empty:
         raise InputError(summary, "column stage", "holds no trained run of step 1", "train some beta in grids.step1")
     figure, axis = style.pyplot.subplots(figsize=(style.COLUMN, 0.78 * style.COLUMN))

@@ -31,7 +31,7 @@ from rdkit.rdBase import BlockLogs
 
 from disentangledssl.dataset import pairs_table, write_view
 from disentangledssl.errors import InputError, first_few
-from disentangledssl.files import atomic, read_table, table_info, write_table
+from disentangledssl.files import atomic, read_table, table_info, with_info, write_table
 from disentangledssl.mol2vec import canonical_smiles, parse
 from disentangledssl.splits import shuffle_molecules
 
@@ -155,11 +155,9 @@ def curate(
         curated.keep(
             rank <= wells_per_molecule, "cap profiles", f"at most {wells_per_molecule} of a molecule, seed {seed}"
         )
-    _write(curated, out, {"name": name or screen, "stand_in": True, **INFO[screen],
-                          "wells_per_molecule": wells_per_molecule, "molecules": molecules, "seed": seed})  # fmt: skip
-    if shuffled:
-        pairs = shuffle_molecules(read_table(out / "pairs.parquet"), seed)
-        write_table(out / "pairs.parquet", pairs, table_info(pairs))
+    info = {"name": name or screen, "stand_in": True, **INFO[screen],
+            "wells_per_molecule": wells_per_molecule, "molecules": molecules, "seed": seed}  # fmt: skip
+    _write(curated, out, info, seed if shuffled else None)
 
 
 def curate_lincs_consensus(source: Path) -> Screen:
@@ -301,7 +299,7 @@ def _group_by_skeleton(screen: Screen) -> None:
     screen.keep(group != "", "group by InChIKey", "molecules without an InChIKey")
 
 
-def _write(screen: Screen, out: Path, info: Mapping[str, Any]) -> None:
+def _write(screen: Screen, out: Path, info: Mapping[str, Any], shuffle_seed: int | None) -> None:
     rows = screen.rows
     smiles = np.unique(rows["smiles"].to_numpy(str))
     molecule = {text: f"M{number:04d}" for number, text in enumerate(smiles, 1)}
@@ -324,4 +322,7 @@ def _write(screen: Screen, out: Path, info: Mapping[str, Any]) -> None:
         labels,
         {name: rows[column].to_list() for name, column in screen.meta.items()},
     )
+    if shuffle_seed is not None:
+        pairs = shuffle_molecules(with_info(pairs, info), shuffle_seed)
+        info = table_info(pairs)
     write_table(out / "pairs.parquet", pairs, info)
