@@ -300,6 +300,9 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                 problem = f"has the axes {sorted(grid)}, but {stage} has {list(STAGES[stage].axes)}"
                 yield mistake(f"grids.{stage}", problem, "correct the axes")
         step1, step2 = (family.grids.get(stage, {}).get("beta", []) for stage in ("step1", "step2"))
+        if SELECTED in step2 and source != "screen":
+            problem = "selected needs validation molecules, which a simulation does not have"
+            yield mistake("grids.step2.beta", problem, "list numbers")
         if SELECTED in step1:
             mend = "list numbers: they are what is selected from"
             yield mistake("grids.step1.beta", "holds selected", mend)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import contextmanager
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from disentangledssl import checkpoints
@@ -127,6 +129,31 @@ def test_models_come_back(tmp_path):
     assert info == INFO
     assert found.keys() == tensors().keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in tensors().items())
+
+
+def test_chosen_runs_alone_are_read(tmp_path, monkeypatch):
+    path, asked = tmp_path / "models.safetensors", []
+    many = {"zc1.weights.0": torch.arange(24.0).reshape(4, 2, 3), "zc1.biases.0": torch.arange(4.0).reshape(4, 1, 1)}
+    save_models(path, many, INFO)
+
+    class Slices:
+        """An open file that gives no whole tensor."""
+
+        def __init__(self, file):
+            self.metadata, self.keys, self.get_slice = file.metadata, file.keys, file.get_slice
+
+    @contextmanager
+    def opened(*how, **more):
+        with safe_open(*how, **more) as file:
+            yield Slices(file)
+
+    monkeypatch.setattr(checkpoints, "safe_open", opened)
+    for runs in ([2], [3, 0], [1, 1], range(4)):
+        found, info = load_models(path, lambda info, runs=runs: asked.append(info) or runs)
+        assert info == asked[-1] == INFO
+        assert found.keys() == many.keys()
+        assert all(torch.equal(found[name], tensor[list(runs)]) for name, tensor in many.items())
+    assert load_models(path, lambda info: []) == ({}, INFO)
 
 
 def test_same_models_same_bytes(tmp_path):

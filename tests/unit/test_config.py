@@ -189,14 +189,33 @@ ONE_MISTAKE = {
     "selected without validation": (
         "datasets: [simulation]\nfamilies: {simulation: {grids: {step2: {beta: [selected], lam: [1]}}}}",
         "simulation",
-        "grids.step2.beta: selected needs validation pairs; ",
-        "validation_fraction",
+        "selected",
+        "validation",
     ),
     "selected without a validation part": (
         "datasets: [cell_injury]\nfamilies: {screen: {split: {validation_fraction: 0}}}",
-        "cell_injury",
-        "selected needs validation pairs",
+        "cell_injury: split: a screen needs validation molecules",
+        "beta and linear rows are chosen on them; split by groups with split.validation_fraction above 0",
     ),
+    "screen split by pairs": (
+        "datasets: [cell_injury]\nfamilies: {screen: {split: {kind: random}}}",
+        "cell_injury: split: a screen needs validation molecules",
+        "; split by groups with split.validation_fraction above 0",
+    ),
+    "one fold": (
+        "datasets: [cell_injury]\nfamilies: {screen: {split: {folds: 1}}}",
+        "cell_injury: split.folds: 1 fold is no cross-validation; use 2 or more, or group_holdout",
+    ),
+    "seed twice": (
+        "datasets: [simulation]\nfamilies: {simulation: {seeds: [0, 1, 0]}}",
+        "simulation: seeds: holds a value twice (0, 1, 0); list each once",
+    ),
+    "value twice": (
+        "datasets: [simulation]\nfamilies: {simulation: {grids: {step2: {beta: [1, 5, 1.0], lam: [1]}}}}",
+        "simulation: grids.step2.beta: holds a value twice",
+        "; list each once",
+    ),
+    "data set twice": ("datasets: [simulation, simulation]", "datasets: simulation is listed twice; list it once"),
     "selected in step 1": (
         "datasets: [lincs_cells]\nfamilies: {screen: {grids: {step1: {beta: [0, 1, 5, selected]}}}}",
         "lincs_cells",
@@ -223,11 +242,7 @@ def test_one_mistake_is_one_sentence(sentences, case):
     assert problem and mend and sentence.endswith((".", "?")), "what is wrong; what to do"
 
 
-# Here either file might be meant: that with the grid or that with the split.
-OF_ONE_FILE = {name: case for name, case in ONE_MISTAKE.items() if name != "selected without a validation part"}
-
-
-@pytest.mark.parametrize("case", OF_ONE_FILE.values(), ids=OF_ONE_FILE)
+@pytest.mark.parametrize("case", ONE_MISTAKE.values(), ids=ONE_MISTAKE)
 def test_the_file_with_the_mistake_is_named(sentences, case):
     for sentence in sentences(case[0]):
         assert Path(sentence.split(": ")[0]).name == "overlay0.yaml", sentence

@@ -230,7 +230,8 @@ def test_round_trip(whole):
     assert set(dataset.meta) == {"dose", "line"}
     assert dataset.meta["line"].tolist() == list("xyxyxy")
     assert [fold.tolist() for fold in dataset.folds] == FOLDS
-    assert dataset.info == {"name": "six", "stand_in": True}
+    # The title is the name of the folder, as the file has none.
+    assert dataset.info == {"name": "six", "title": whole.name, "stand_in": True}
     np.testing.assert_array_equal(
         np.concatenate([dataset.latents[name] for name in ("zc", "zs1", "zs2")], axis=1), latents
     )
@@ -264,7 +265,7 @@ def test_labels_and_latents_may_be_absent(folder):
     assert dataset.latents is None
     assert dataset.labels == {}
     assert dataset.meta == {}
-    assert dataset.info == {}
+    assert dataset.info == {"name": folder.name, "title": folder.name, "stand_in": False}
 
 
 @pytest.mark.parametrize("kind", [pa.int8(), pa.uint16(), pa.int32()])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -62,6 +65,43 @@ def test_an_error_leaves_the_old_file(tmp_path):
         raise ValueError
     assert path.read_text() == "old"
     assert names(tmp_path) == ["c.txt"]
+
+
+def test_an_error_of_the_disk_names_the_final_file(tmp_path):
+    with pytest.raises(OSError) as caught, atomic(tmp_path / "c.txt"):
+        raise OSError(errno.EIO, "something")
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(tmp_path / "c.txt"))
+    with pytest.raises(OSError) as caught, atomic(tmp_path / "c.txt"):
+        raise OSError("in a library's own words, without a number")
+    assert caught.value.filename == str(tmp_path / "c.txt") and names(tmp_path) == []
+
+
+def test_an_error_that_names_another_file_is_left_alone(tmp_path):
+    with pytest.raises(PermissionError) as caught, atomic(tmp_path / "c.txt"):
+        raise PermissionError(errno.EACCES, "Permission denied", "input.txt")
+    assert caught.value.filename == "input.txt"
+
+
+@pytest.mark.parametrize(("free", "full"), [(0, True), (2**20 - 1, True), (2**20, False)])
+def test_a_librarys_error_on_a_full_disk_says_that_it_is_full(tmp_path, monkeypatch, free, full):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    own = RuntimeError("PytorchStreamWriter failed writing file")
+    with pytest.raises(Exception) as caught, atomic(tmp_path / "c.txt") as part:
+        part.write_text("half")
+        raise own
+    if full:
+        assert isinstance(caught.value, OSError) and caught.value.__cause__ is own
+        assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "c.txt"))
+        assert str(caught.value).startswith(f"[Errno {errno.ENOSPC}] {os.strerror(errno.ENOSPC)}: ")
+    else:
+        assert caught.value is own
+    assert names(tmp_path) == []
+
+
+def test_a_stop_on_a_full_disk_is_a_stop(tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0))
+    with pytest.raises(KeyboardInterrupt), atomic(tmp_path / "c.txt"):
+        raise KeyboardInterrupt
 
 
 def test_a_block_that_writes_nothing_is_an_error(tmp_path):

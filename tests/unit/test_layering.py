@@ -1,4 +1,4 @@
-"""Who may import whom: the list 'May import' of STYLE.md, checked from the import statements and at run time."""
+"""Who may import whom, checked from the import statements and at run time."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ ONLY = {
     "settings": {"pydantic"},
     "mistakes": {"pydantic", "yaml"},
     "config": {".mistakes", ".runs", ".settings", "pydantic", "yaml"},
-    "plan": {".codeversion", ".config", ".runs", "yaml"},
+    "plan": {".codeversion", ".config", ".errors", ".runs", "yaml"},
     "streams": {"torch"},
     "objectives": {"torch"},
     "encoders": {"torch", ".streams"},
@@ -138,7 +138,8 @@ def test_the_snakefile_imports_nothing_else_of_the_package():
         for line in texts.splitlines()
         if "from disentangledssl" in line
     }
-    assert asked and asked <= set(LIGHT)
+    # The manifest is written, and its module imported, only when a run starts.
+    assert asked and asked <= {*LIGHT, "manifest"}
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS.glob("[!_]*.py")), ids=lambda path: path.stem)

@@ -105,8 +105,8 @@ def test_orthogonality_is_the_literal_formula(shape, kind):
     np.testing.assert_allclose(orthogonality(p, q, kind), expected, rtol=1e-12)
 
 
-def test_orthogonality_has_the_scales_of_the_spec():
-    # SPEC 1: about 16 (rows) and 6 (columns) for independent codes of a batch of 256, 100 dimensions.
+def test_orthogonality_of_independent_codes_has_its_scale():
+    # About 16 (rows) and 6 (columns) for independent codes of a batch of 256, 100 dimensions.
     p, q = codes((1, 256, 100)), codes((1, 256, 100), seed=1)
     assert orthogonality(p, q, "rows").item() == pytest.approx(16, abs=1)
     assert orthogonality(p, q, "columns").item() == pytest.approx(6.25, abs=0.5)

@@ -11,7 +11,8 @@ import yaml
 
 from disentangledssl.codeversion import code_version
 from disentangledssl.config import load_config
-from disentangledssl.plan import CODE, Plan, code, presets_with
+from disentangledssl.errors import InputError
+from disentangledssl.plan import CODE, PRESETS, Plan, code, presets_with
 
 REPOSITORY = Path(__file__).parents[2]
 FULL = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
@@ -66,6 +67,13 @@ def test_records_hold_what_training_takes(ledger):
     (stack,) = plan.stacks["simulation", "step2"]
     records = plan.records("simulation", "step2", stack.id)
     assert [(record["seed"], record["start_seed"]) for record in records] == [(3, 3), (3, 3), (4, 4), (4, 4)]
+
+
+def test_unknown_stack_is_a_sentence(ledger):
+    plan = Plan(config(), ledger)
+    for ask in (plan.stack, plan.records):
+        with pytest.raises(InputError, match=r"simulation: step1 has no stack 0123456789; ask for a table, .*\.$"):
+            ask("simulation", "step1", "0123456789")
 
 
 def test_authors_start_step2_from_the_first_seed(ledger):
@@ -147,14 +155,20 @@ def test_presets_with_a_data_set(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config").mkdir()
     (tmp_path / "config.yaml").write_text("datasets: [a, b]\n")
-    (tmp_path / "config" / "small.yaml").write_text("datasets: [a]\n")
-    (tmp_path / "config" / "all.yaml").write_text("results: results/all   # the data sets of config.yaml\n")
-    (tmp_path / "config" / "empty.yaml").write_text("")
-    (tmp_path / "config" / "own.yaml").write_text("datasets: [own]\n")
-    assert set(presets_with("a")) == {"config/small.yaml", "config/all.yaml", "config/empty.yaml", "config.yaml"}
-    assert set(presets_with("b")) == {"config/all.yaml", "config/empty.yaml", "config.yaml"}
-    assert presets_with("own") == ["config/own.yaml"]
-    assert presets_with("nowhere") == []
+    texts = {"quick": "datasets: [a]", "middle": "# the data sets of config.yaml", "floors": "datasets: [own, a]"}
+    for name in PRESETS:
+        (tmp_path / "config" / f"{name}.yaml").write_text(texts[name])
+    (tmp_path / "config" / "tiny.yaml").write_text("datasets: [a, tiny]")
+    (tmp_path / "config" / "a_users_own.yaml").write_text("datasets: [a, tiny]")
+    assert presets_with("a") == ["config/quick.yaml", "config/floors.yaml", "config/middle.yaml", "config.yaml"]
+    assert presets_with("b") == ["config/middle.yaml", "config.yaml"]
+    assert presets_with("own") == ["config/floors.yaml"]
+    assert presets_with("tiny") == presets_with("nowhere") == []
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_files(name):
+    assert (REPOSITORY / "config" / f"{name}.yaml").is_file()
 
 
 def test_presets_of_this_repository(monkeypatch):

@@ -20,6 +20,7 @@ from disentangledssl.dataset import read_dataset, read_pairs, read_view
 from disentangledssl.errors import InputError
 from disentangledssl.files import read_table, table_info, write_table
 from disentangledssl.mol2vec import canonical_smiles, train, write_molecule_view
+from disentangledssl.sources import screens
 from disentangledssl.sources.screens import curate
 from disentangledssl.splits import write_splits
 
@@ -188,6 +189,28 @@ def test_same_seed_same_bytes_whatever_the_order_of_the_file(tmp_path):
     pairs = read_pairs(tmp_path / "one" / "pairs.parquet")
     assert len(set(pairs["group"].to_pylist())) == 20
     assert max(Counter(pairs["view2"].to_pylist()).values()) == 3
+
+
+def test_shuffled_pairs_are_the_only_pairs_ever_written(tmp_path, monkeypatch):
+    source, written = small(tmp_path / "source", 700), []
+    curate("cell_injury", source, tmp_path / "true", molecules=20, seed=3)
+
+    def write(path, table, info=None):
+        written.append(path.name)
+        write_table(path, table, info)
+
+    monkeypatch.setattr(screens, "write_table", write)
+    curate("cell_injury", source, tmp_path / "null", molecules=20, seed=3, shuffled=True)
+    assert written.count("pairs.parquet") == 1
+    true, null = (read_pairs(tmp_path / name / "pairs.parquet") for name in ("true", "null"))
+    same = [name for name in true.column_names if name not in ("view2", "group")]
+    assert null.select(same).to_pydict() == true.select(same).to_pydict()
+    assert null["view2"].to_pylist() != true["view2"].to_pylist()
+    assert Counter(null["view2"].to_pylist()).keys() == Counter(true["view2"].to_pylist()).keys()
+    before, after = table_info(true), table_info(null)
+    assert after == before | {"title": f"{before['title']}, molecules shuffled (null)", "shuffled": 3}
+    for name in ("view1.parquet", "molecules.parquet", "curation.csv"):
+        assert (tmp_path / "null" / name).read_bytes() == (tmp_path / "true" / name).read_bytes()
 
 
 def test_bad_smiles_are_reported_counted_and_dropped(tmp_path, caplog, capfd):

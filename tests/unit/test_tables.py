@@ -7,6 +7,8 @@ import statistics
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from disentangledssl.evaluation.retrieval import bootstrap_standard_errors
@@ -45,10 +47,22 @@ def write(folder, stacks, columns, info):
     return paths
 
 
+WHOLE = ("seed", "fold", "width", "molecules", "profiles", "n", "n_diverged")
+
+
 def assert_same_rows(path):
-    """Check that CSV and Parquet hold the same rows; return them."""
+    """Check that CSV and Parquet hold the same rows, with whole numbers in whole-number columns; return them."""
+    stored, texts = pq.read_table(path.with_suffix(".parquet")), pd.read_csv(path.with_suffix(".csv"), dtype=str)
+    whole = [name for name in WHOLE if name in stored.column_names]
+    assert whole
+    for name in whole:
+        assert stored.schema.field(name).type == pa.int64(), name
+        assert texts[name].dropna().str.fullmatch("[0-9]+").all(), name
+        assert [None if pd.isna(text) else int(text) for text in texts[name]] == stored[name].to_pylist(), name
+    # Whole numbers stay whole where some are missing.
+    exact = pd.read_parquet(path.with_suffix(".parquet"), dtype_backend="numpy_nullable")
+    assert exact.to_csv(index=False) == path.with_suffix(".csv").read_text()
     rows = pd.read_parquet(path.with_suffix(".parquet"))
-    assert rows.to_csv(index=False) == path.with_suffix(".csv").read_text()
     assert list(pd.read_csv(path.with_suffix(".csv")).columns) == list(rows.columns)
     assert len(pd.read_csv(path.with_suffix(".csv"))) == len(rows)
     return rows
@@ -88,12 +102,12 @@ def test_probes_are_one_row_a_run_representation_and_label(probes):
     table, _ = probes(STACKS, WANTED)
     columns = ["method", "stage", "beta", "lam", "seed", "status", "representation", "value"]
     assert table[columns].replace({np.nan: None}).to_numpy().tolist() == [
-        ["disentangledssl", "step1", "0", None, 0, "trained", "zc", 0.5],
-        ["disentangledssl", "step1", "0", None, 1, "trained", "zc", 0.7],
+        ["disentangledssl_beta0", "step1", "0", None, 0, "trained", "zc", 0.5],
+        ["disentangledssl_beta0", "step1", "0", None, 1, "trained", "zc", 0.7],
         ["disentangledssl", "step1", "1", None, 0, "trained", "zc", 0.9],
         ["disentangledssl", "step1", "1", None, 1, "diverged", None, None],
-        ["disentangledssl", "step2", "0", 0.1, 0, "trained", "zs1", 0.2],
-        ["disentangledssl", "step2", "0", 0.1, 1, "trained", "zs1", pytest.approx(0.3)],
+        ["disentangledssl_beta0", "step2", "0", 0.1, 0, "trained", "zs1", 0.2],
+        ["disentangledssl_beta0", "step2", "0", 0.1, 1, "trained", "zs1", pytest.approx(0.3)],
         ["linear_cca", "reference", None, None, None, "exact", "zc", 0.8],
         ["chance", "reference", None, None, None, "exact", None, 0.51],
     ]
@@ -106,17 +120,22 @@ def test_every_row_says_what_it_was_measured_on(probes, tmp_path):
         assert not table["stand_in"].any()
     assert table_info(read_table(tmp_path / "probes.parquet"))["dataset"] == INFO
     labels = dict(zip(table["method"], table["method_label"], strict=True))
-    assert labels == {"disentangledssl": "DisentangledSSL", "linear_cca": "Linear CCA", "chance": "Chance"}
+    assert labels == {
+        "disentangledssl_beta0": "DisentangledSSL (beta = 0)",
+        "disentangledssl": "DisentangledSSL",
+        "linear_cca": "Linear CCA",
+        "chance": "Chance",
+    }
 
 
 def test_summary_is_mean_std_and_n_over_seeds(probes):
     _, summary = probes(STACKS, WANTED)
     found = summary.set_index(["method", "stage", "beta"])[["mean", "std", "n", "n_diverged"]]
-    mean, std, n, n_diverged = found.loc[("disentangledssl", "step1", "0")]
+    mean, std, n, n_diverged = found.loc[("disentangledssl_beta0", "step1", "0")]
     assert (mean, std, n, n_diverged) == (pytest.approx(0.6), pytest.approx(statistics.stdev([0.5, 0.7])), 2, 0)
     mean, std, n, n_diverged = found.loc[("disentangledssl", "step1", "1")]
     assert (mean, n, n_diverged) == (0.9, 1, 1) and np.isnan(std)
-    mean, std, n, n_diverged = found.loc[("disentangledssl", "step2", "0")]
+    mean, std, n, n_diverged = found.loc[("disentangledssl_beta0", "step2", "0")]
     assert (mean, std, n, n_diverged) == (pytest.approx(0.25), pytest.approx(statistics.stdev([0.2, 0.3])), 2, 0)
     assert summary[summary["method"] == "chance"]["mean"].tolist() == [0.51]
 
@@ -133,6 +152,22 @@ def test_runs_no_longer_in_the_config_are_left_out(probes):
     table, summary = probes(STACKS, [name for name in WANTED if "beta=0" in name])
     assert set(table["beta"].dropna()) == set(summary["beta"].dropna()) == {"0"}
     assert "linear_cca" in set(table["method"])
+
+
+def test_rows_are_ordered_by_stage_hyperparameters_fold_and_seed(probes):
+    """As numbers, whatever stacks they come from and whatever their ids look like."""
+    runs = [
+        *(run("step1", seed, beta=beta, fold=fold) for beta in (0, 2, 10) for fold in (0, 1) for seed in (0, 1)),
+        *(run("step2", seed, beta=2, lam=lam, fold=fold) for lam in (0.5, 3) for fold in (0, 1) for seed in (0, 1)),
+        run("step2", 0, beta="selected", lam=0.5, beta_value=0),
+    ]
+    wanted = [f"{one['stage']}/{one['run']}" for one in runs]
+    shuffled = [runs[k] for k in np.random.default_rng(0).permutation(len(runs))]
+    table, _ = probes([[probe(one, 0.5)] for one in [*shuffled, reference_run("raw", 0)]], wanted)
+    columns = ["stage", "beta", "lam", "fold", "seed"]
+    expected = [[one.get(name) for name in columns] for one in runs]
+    found = table[columns].replace({np.nan: None}).to_numpy().tolist()
+    assert found == [*expected, ["reference", None, None, 0, None]]
 
 
 def test_table_does_not_depend_on_how_runs_were_stacked(probes, tmp_path):
@@ -280,7 +315,10 @@ def test_seed_that_diverged_in_one_fold_is_counted_and_not_averaged(retrieval):
     one = {"method": "disentangledssl", "beta": "1"}
     assert (value_of(summary, **one, column="n"), value_of(summary, **one, column="n_diverged")) == (1, 1)
     assert value_of(summary, **one) == pytest.approx(sum(VALUES[1, 0, 0] + VALUES[1, 1, 0]) / 4)
-    assert set(table[table["beta"] == "1"]["seed"]) == {0}
+    measured = table[(table["beta"] == "1") & table["value"].notna()]
+    assert set(measured["seed"]) == {0} and set(measured["status"]) == {"trained"}
+    (lost,) = table[(table["beta"] == "1") & table["value"].isna()][["seed", "status"]].to_numpy().tolist()
+    assert lost == [1, "diverged"]
 
 
 def test_beta_of_which_every_seed_diverged_stays_in_the_summary(retrieval):
@@ -289,7 +327,9 @@ def test_beta_of_which_every_seed_diverged_stays_in_the_summary(retrieval):
     table, summary = retrieval([CLIP, stack, REFERENCES], ASKED)
     row = summary[summary["beta"] == "1"]
     assert row[["n", "n_diverged"]].to_numpy().tolist() == [[0, 2]]
-    assert "1" not in set(table["beta"].dropna())
+    lost = table[table["beta"] == "1"]
+    assert lost[["seed", "status"]].to_numpy().tolist() == [[0, "diverged"], [1, "diverged"]]
+    assert lost["value"].isna().all()
 
 
 def test_every_row_says_that_it_is_a_stand_in(retrieval):

@@ -534,7 +534,7 @@ def test_a_killed_process_is_resumed_to_the_same_numbers(train_in, tiny, small, 
     assert again.history.read_bytes() == whole.history.read_bytes()
 
 
-@pytest.mark.parametrize("other", ["settings", "runs", "scaling", "code", "data", "starts"])
+@pytest.mark.parametrize("other", ["settings", "runs", "scaling", "code", "threads", "data", "starts"])
 def test_a_checkpoint_of_something_else_is_not_resumed(
     monkeypatch, caplog, train_in, small, plain, write_tiny, step1_stacks, other, tmp_path
 ):
@@ -556,6 +556,8 @@ def test_a_checkpoint_of_something_else_is_not_resumed(
         after["scaling"] = [plain | {"standardise": True}, plain]
     elif other == "code":
         after["code"] = "two"
+    elif other == "threads":
+        torch.set_num_threads(2)  # one_thread puts the old count back
     elif other == "data":
         view = read_dataset(data)
         changed = view_table(view.view_ids[1], 2 * view.views[1], view.features[1])

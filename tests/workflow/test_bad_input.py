@@ -24,7 +24,7 @@ def assert_says(result, *parts: str) -> str:
 def assert_nothing_made(checkout) -> None:
     """Check that neither results nor half results were left."""
     left = checkout.files("results", without=["logs", "benchmarks"]) if (checkout / "results").exists() else {}
-    assert [name for name in left if not name.endswith(("stacks.json", ".lock"))] == []
+    assert [name for name in left if not name.endswith(("stacks.json", "manifest.json", ".lock"))] == []
 
 
 # The config, seen before any job
@@ -94,10 +94,18 @@ def test_unknown_stack(fresh):
     assert_says(result, "simulation: step1 has no stack 0123456789")
 
 
-def test_unknown_file(fresh):
-    assert_says(
-        fresh.run("results/small/simulation/probs.csv"), "No rule to produce results/small/simulation/probs.csv"
-    )
+# Probes and their figure are of simulations, retrieval and the choice of beta of screens.
+NO_RULE = [
+    "simulation/probs.csv",
+    "simulation/retrieval.csv",
+    "simulation/selection.json",
+    "lincs_consensus/probes.csv",
+]
+
+
+@pytest.mark.parametrize("name", NO_RULE)
+def test_unknown_file(fresh, name):
+    assert_says(fresh.run(f"results/small/{name}"), f"No rule to produce results/small/{name}")
 
 
 # Data, seen before any training
