@@ -12,6 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from disentangledssl.runs import spell
+
 RUN_COLUMNS = {
     "run": pa.string(), "stage": pa.string(), "beta": pa.string(), "beta_value": pa.float64(), "lam": pa.float64(),
     "fold": pa.int64(), "seed": pa.int64(), "status": pa.string(),
@@ -25,7 +27,7 @@ def run_columns(run: Mapping[str, Any], stage: str) -> dict[str, Any]:
     return {
         "run": run["id"],
         "stage": stage,
-        "beta": None if beta is None else f"{beta:.15g}" if isinstance(beta, (int, float)) else beta,
+        "beta": None if beta is None else spell(beta),
         "beta_value": run.get("beta_value"),
         "lam": run.get("lam"),
         "fold": run["fold"],

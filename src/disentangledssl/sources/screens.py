@@ -254,6 +254,9 @@ def _read(source: Path, described: Sequence[str], *identifiers: str) -> Screen:
         raise InputError(path, f"column {missing[0]}", "is missing", "copy the bundled file anew")
     rows = table.to_pandas()
     ids = rows[identifiers[0]].str.cat([rows[name] for name in identifiers[1:]], sep="_")
+    if ids.duplicated().any():
+        row = int(np.flatnonzero(ids.duplicated())[0])
+        raise InputError(path, f"row {row}", f'profile "{ids[row]}" appears twice', "keep one of them")
     rows = rows.assign(id=ids, row=np.arange(len(rows))).sort_values("id", kind="stable", ignore_index=True)
     features = [name for name in table.column_names if name not in described]
     for name in features:
