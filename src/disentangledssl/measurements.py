@@ -12,8 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from disentangledssl.runs import spell
-
 RUN_COLUMNS = {
     "run": pa.string(), "stage": pa.string(), "beta": pa.string(), "beta_value": pa.float64(), "lam": pa.float64(),
     "fold": pa.int64(), "seed": pa.int64(), "status": pa.string(),
@@ -23,11 +21,12 @@ REFERENCE = "reference"
 
 def run_columns(run: Mapping[str, Any], stage: str) -> dict[str, Any]:
     """Give the columns that name a run."""
-    beta = run.get("beta")
+    # As the id spells it; the modules that spell ids decide no number and are not imported by what measures.
+    axes = dict(axis.partition("=")[::2] for axis in run["id"].split(","))
     return {
         "run": run["id"],
         "stage": stage,
-        "beta": None if beta is None else spell(beta),
+        "beta": axes.get("beta"),
         "beta_value": run.get("beta_value"),
         "lam": run.get("lam"),
         "fold": run["fold"],
