@@ -28,7 +28,9 @@ def phase(name: str) -> Iterator[None]:
 def report(birth: float) -> dict[str, float]:
     """Return the seconds of each phase of a process born at ``birth`` (epoch time).
 
-    Start-up is all until the first phase: the interpreter and every import.
+    Start-up is all until the first phase, the interpreter and every import, and what is put into a phase of that
+    name later.
     """
     now = time.time()
-    return {"start-up": (_state["first"] or now) - birth, **seconds, "all": now - birth}
+    until_first = (_state["first"] or now) - birth
+    return {**seconds, "start-up": until_first + seconds.get("start-up", 0.0), "all": now - birth}

@@ -151,9 +151,12 @@ def train(
     """
     device = feed.device
     groups = model.parameter_groups()
-    optimisers = {
-        name: torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True) for name, parameters in groups.items()
-    }
+    # The first optimiser of a process makes PyTorch import its compiler, for a second that is start-up.
+    with phase("start-up"):
+        optimisers = {
+            name: torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True)
+            for name, parameters in groups.items()
+        }
     record, first = Record(len(model.layout.stream_of_run), feed.steps, device), 0
     state = load_checkpoint(checkpoint, identity, device) if checkpoint else None
     if state:
