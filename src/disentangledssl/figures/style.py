@@ -16,7 +16,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 MILLIMETRE = 1 / 25.4
-COLUMN, PAGE = 89 * MILLIMETRE, 183 * MILLIMETRE
+COLUMN = 89 * MILLIMETRE
 # Okabe and Ito's palette: told apart by colour-blind readers and in grey.
 LABELS = {
     "c": ("#0072B2", "o", "$y_c$ (shared)"),
@@ -27,7 +27,7 @@ REFERENCE_COLOUR = "#555555"
 
 pyplot.rcParams.update(
     {
-        "font.size": 7, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7, "legend.fontsize": 7,
+        "font.size": 7, "axes.labelsize": 8, "xtick.labelsize": 7, "ytick.labelsize": 7,
         "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6, "lines.linewidth": 1.2,
         "lines.markersize": 4, "savefig.dpi": 300, "pdf.fonttype": 42, "figure.constrained_layout.use": True,
     }

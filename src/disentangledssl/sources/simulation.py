@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -128,15 +127,13 @@ def _label(z: np.ndarray, network_seed: int, rng: np.random.RandomState) -> np.n
     return (score >= np.median(score)).astype(np.int64)
 
 
-def write_simulation(
-    out: str | os.PathLike[str], *, name: str, variant: str, n: int, seed: int, noise: float, info: Mapping = {}
-) -> None:
+def write_simulation(out: str | os.PathLike[str], *, name: str, variant: str, n: int, seed: int, noise: float) -> None:
     """Simulate and write ``view1``, ``view2``, ``pairs`` and ``latents.parquet`` into ``out``."""
     out = Path(out)
     with phase("simulating"):
         views, latents, labels = simulate(variant, n, seed, noise)
     ids = [f"s{k:07d}" for k in range(n)]
-    info = {"name": name, "title": TITLES[variant], "stand_in": False, "source": "simulated", "seed": seed, **info}
+    info = {"name": name, "title": TITLES[variant], "stand_in": False, "source": "simulated", "seed": seed}
     for m, view in enumerate(views, 1):
         write_table(out / f"view{m}.parquet", view_table(ids, view, [f"x{m}_{k}" for k in range(view.shape[1])]), info)
     columns = [f"{latent}_{k}" for latent in latents for k in range(LATENT_DIMENSIONS)]
