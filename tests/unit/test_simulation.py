@@ -199,7 +199,7 @@ def test_unknown_variant():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_is_written_meets_the_contract(tmp_path, variant):
-    write_simulation(tmp_path, name="sim", variant=variant, n=60, seed=1, noise=0.5, info={"fold": "none"})
+    write_simulation(tmp_path, name="sim", variant=variant, n=60, seed=1, noise=0.5)
     ids = [f"s{k:07d}" for k in range(60)]
     write_table(tmp_path / "splits.parquet", splits_table(ids, [random_pairs(60, 0.8, 0)]))
     dataset = read_dataset(tmp_path)
@@ -213,7 +213,6 @@ def test_what_is_written_meets_the_contract(tmp_path, variant):
     assert dataset.ids.tolist() == ids == dataset.groups.tolist()
     assert dataset.info["title"] == TITLES[variant]
     assert dataset.info["name"] == "sim"
-    assert dataset.info["fold"] == "none"
 
 
 def test_written_twice_the_same_bytes(tmp_path):
