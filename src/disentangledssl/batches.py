@@ -61,13 +61,13 @@ class Batch:
         The augmented views.
     v : pair of tensors or None
         The views augmented once more (methods that contrast two versions of a view).
-    noise : pair of tensors or None
-        vMF noise around the first axis (methods that sample).
+    noise : tuple of tensors, ``(streams, batch, dimensions)`` each
+        What the method samples with, in the order of the feed's ``noise``.
     """
 
     x: tuple[torch.Tensor, torch.Tensor]
     v: tuple[torch.Tensor, torch.Tensor] | None
-    noise: tuple[torch.Tensor, torch.Tensor] | None
+    noise: tuple[torch.Tensor, ...]
 
 
 def augment(x: torch.Tensor, augmentation: Augmentation, draws: torch.Generator) -> torch.Tensor:
@@ -129,9 +129,12 @@ class Feed:
         One a view.
     second_version : bool
         Whether ``Batch.v`` is wanted.
-    sample_dimensions : int or None
-        Dimensions of the vMF noise, None for no noise.
-    kappa : float
+    noise : sequence of (purpose, view)
+        Key of each tensor of noise that a mini-batch has, see :mod:`streams`.
+    dimensions : int
+        Of the noise.
+    kappa : float or None
+        Concentration of vMF noise around the first axis; None for standard normal numbers.
     """
 
     def __init__(
@@ -143,14 +146,15 @@ class Feed:
         batch_size: int,
         augmentation: tuple[Augmentation, Augmentation],
         second_version: bool,
-        sample_dimensions: int | None,
-        kappa: float,
+        noise: Sequence[tuple[str, int]] = (),
+        dimensions: int = 0,
+        kappa: float | None = None,
     ):
         self.folds, self.streams = folds, list(streams)
         self.batch = min(batch_size, smallest)
         self.steps = smallest // self.batch
         self.augmentation, self.second_version = augmentation, second_version
-        self.sample_dimensions, self.kappa = sample_dimensions, kappa
+        self.noise, self.dimensions, self.kappa = noise, dimensions, kappa
         self.device = next(iter(folds.values())).rows[0].device
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
@@ -164,28 +168,30 @@ class Feed:
             for s, draws in zip(self.streams, generators("batches", 0), strict=True)
         ]
         augmenting = {m: generators("augment", m + 1) for m in (0, 1)}
-        sampling = {m: generators("sample", m + 1) for m in (0, 1)}
+        sampling = [generators(purpose, view) for purpose, view in self.noise]
         for start in range(0, self.steps, CHUNK):
             steps = min(CHUNK, self.steps - start)
             chosen = [order[start * self.batch : (start + steps) * self.batch] for order in orders]
-            x, v, noise = zip(*(self._chunk(m, chosen, augmenting[m], sampling[m]) for m in (0, 1)), strict=True)
+            x, v = zip(*(self._views(m, chosen, augmenting[m]) for m in (0, 1)), strict=True)
+            noise = [self._noise(steps * self.batch, draws) for draws in sampling]
             for step in range(steps):
                 rows = slice(step * self.batch, (step + 1) * self.batch)
                 yield Batch(
                     x=(x[0][:, rows], x[1][:, rows]),
                     v=(v[0][:, rows], v[1][:, rows]) if self.second_version else None,
-                    noise=(noise[0][:, rows], noise[1][:, rows]) if self.sample_dimensions else None,
+                    noise=tuple(one[:, rows] for one in noise),
                 )
 
-    def _chunk(self, m: int, chosen, augmenting, sampling):
-        x, v, normal = [], [], []
-        for stream, pairs, augment_draws, sample_draws in zip(self.streams, chosen, augmenting, sampling, strict=True):
+    def _views(self, m: int, chosen, augmenting):
+        x, v = [], []
+        for stream, pairs, draws in zip(self.streams, chosen, augmenting, strict=True):
             fold = self.folds[stream.fold]
-            x.append(augment(fold.views[m][fold.rows[m][pairs]], self.augmentation[m], augment_draws))
+            x.append(augment(fold.views[m][fold.rows[m][pairs]], self.augmentation[m], draws))
             if self.second_version:
-                v.append(augment(x[-1], self.augmentation[m], augment_draws))
-            if self.sample_dimensions:
-                shape = (len(pairs), self.sample_dimensions)
-                normal.append(torch.randn(shape, generator=sample_draws, device=self.device))
-        noise = noise_around_first_axis(torch.stack(normal), self.kappa) if normal else None
-        return torch.stack(x), torch.stack(v) if v else None, noise
+                v.append(augment(x[-1], self.augmentation[m], draws))
+        return torch.stack(x), torch.stack(v) if v else None
+
+    def _noise(self, samples: int, draws: Sequence[torch.Generator]) -> torch.Tensor:
+        shape = (samples, self.dimensions)
+        normal = torch.stack([torch.randn(shape, generator=one, device=self.device) for one in draws])
+        return normal if self.kappa is None else noise_around_first_axis(normal, self.kappa)

@@ -13,8 +13,9 @@ import hashlib
 from pathlib import Path
 
 PACKAGE = "disentangledssl"
-# These decide what a person reads and how bytes reach the disk, never a number.
-WITHOUT_EFFECT = frozenset({"errors", "files", "progress", "timings"})
+# These decide what a person reads, how bytes reach the disk and which settings are refused, never a number: the
+# values of settings are parameters of the rules themselves.
+WITHOUT_EFFECT = frozenset({"errors", "files", "progress", "settings", "timings"})
 
 
 def code_version(*modules: str, root: Path | None = None) -> str:

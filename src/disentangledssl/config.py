@@ -11,12 +11,19 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, create_model
 
 from disentangledssl.errors import InputError, first_few
 from disentangledssl.mistakes import ConfigErrors, file_of, sentence
 from disentangledssl.runs import spell
-from disentangledssl.settings import ScalingSettings, Strict, TrainingSettings, optional
+from disentangledssl.settings import (
+    STAGE_SETTINGS,
+    ScalingSettings,
+    SharedSettings,
+    Strict,
+    TrainingSettings,
+    optional,
+)
 
 SELECTED = "selected"
 
@@ -32,6 +39,9 @@ STAGES = {
     "clip": Stage(axes=(), group=()),
     "step1": Stage(axes=("beta",), group=()),
     "step2": Stage(axes=("beta", "lam"), group=("beta",)),
+    "jointopt": Stage(axes=("a", "lam"), group=()),
+    "focal": Stage(axes=("a", "lam"), group=()),
+    "dmvae": Stage(axes=("lam",), group=()),
 }
 
 Weight = Annotated[float, Field(ge=0)]
@@ -103,17 +113,30 @@ class RetrievalSettings(Strict):
     bootstrap: int = Field(ge=10, description="resamples of molecules for the standard errors")
 
 
-TrainingOverrides = optional(TrainingSettings, "TrainingOverrides")
-StageOverrides = dict[Literal[tuple(STAGES)], TrainingOverrides]
+TrainingOverrides = optional(SharedSettings, "TrainingOverrides")
+StageOverrides = create_model(
+    "StageOverrides",
+    __base__=Strict,
+    __doc__="Overrides of one stage each.",
+    **{
+        stage: (kind, kind())
+        for stage, kind in (
+            (stage, optional(model, model.__name__.replace("Settings", "Overrides")))
+            for stage, model in STAGE_SETTINGS.items()
+        )
+    },
+)
 Values = Annotated[list[Weight | Literal["selected"]], Field(min_length=1)]
-Grids = dict[Literal[tuple(STAGES)], dict[Literal["beta", "lam"], Values]]
+Grid = dict[Literal["beta", "a", "lam"], Values]
+# null: an overlay takes a stage out, which merging could not.
+Grids = dict[Literal[tuple(STAGES)], Grid | None]
 
 
 class Family(Strict):
     """What all data sets of one source share."""
 
     training: TrainingOverrides = TrainingOverrides()
-    stages: StageOverrides = {}
+    stages: StageOverrides = StageOverrides()
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
     step2_starts_from: Literal["own_seed", "first_seed"] = Field(
         description="step 2 of seed k starts from step 1 of seed k (ours) or of the first seed (authors' code)"
@@ -156,7 +179,7 @@ class Config(Strict):
     device: Literal["auto", "cpu", "cuda"]
     threads: int = Field(ge=1, description="CPU threads of a training job; part of what its last bits depend on")
     checkpoint_seconds: float = Field(ge=0, description="time between checkpoints, at ends of epochs")
-    training: TrainingSettings
+    training: SharedSettings
     stages: StageOverrides
     families: Families
     data: dict[Name, Annotated[SimulationData | ScreenData, Field(discriminator="source")]]
@@ -172,6 +195,7 @@ class Config(Strict):
         merged = _merge(base, {key: value for key, value in own.items() if value is not None})
         if "grids" in own:  # a grid replaces the family's; it is not blended into it
             merged["grids"] = {**base["grids"], **own["grids"]}
+        merged["grids"] = {stage: grid for stage, grid in merged["grids"].items() if grid is not None}
         return Family.model_validate(_drop_none(merged, Family))
 
     def training_of(self, dataset: str, stage: str) -> TrainingSettings:
@@ -179,12 +203,13 @@ class Config(Strict):
         data, family = self.data[dataset], getattr(self.families, self.data[dataset].source)
         merged = self.training.model_dump()
         for layer in (
-            self.stages.get(stage), family.training, family.stages.get(stage), data.training,
-            (data.stages or {}).get(stage),
+            getattr(self.stages, stage), family.training, getattr(family.stages, stage), data.training,
+            data.stages and getattr(data.stages, stage),
         ):  # fmt: skip
             if layer is not None:
                 merged = _merge(merged, layer.model_dump(exclude_unset=True))
-        return TrainingSettings.model_validate(merged)
+        kind = STAGE_SETTINGS[stage]
+        return kind.model_validate({name: value for name, value in merged.items() if name in kind.model_fields})
 
     def folds(self, dataset: str) -> int:
         """Return how many folds a data set has (``use_folds`` of them are run)."""
@@ -299,6 +324,14 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             if set(grid) != set(STAGES[stage].axes):
                 problem = f"has the axes {sorted(grid)}, but {stage} has {list(STAGES[stage].axes)}"
                 yield mistake(f"grids.{stage}", problem, "correct the axes")
+        for stage in family.grids:
+            try:
+                config.training_of(dataset, stage)
+            except ValidationError as error:
+                # What only this stage has is given in its own block, which no model can demand.
+                for item in error.errors():
+                    place = f"stages.{stage}.{item['loc'][0]}"
+                    yield mistake(place, "is missing", "add it; config.yaml shows every setting")
         step1, step2 = (family.grids.get(stage, {}).get("beta", []) for stage in ("step1", "step2"))
         if SELECTED in step2 and source != "screen":
             problem = "selected needs validation molecules, which a simulation does not have"

@@ -1,6 +1,6 @@
 """Measurements: tidy rows, one file a stack; what all kinds of them share.
 
-Every row names its run: ``run, stage, beta, beta_value, lam, fold, seed, status``. ``beta`` is text as in the
+Every row names its run: ``run, stage, beta, beta_value, a, lam, fold, seed, status``. ``beta`` is text as in the
 run's id (it may be ``selected``), ``beta_value`` the number that was used; what a stage does not have is null.
 A run that diverged has one row without a value.
 """
@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 RUN_COLUMNS = {
-    "run": pa.string(), "stage": pa.string(), "beta": pa.string(), "beta_value": pa.float64(), "lam": pa.float64(),
-    "fold": pa.int64(), "seed": pa.int64(), "status": pa.string(),
+    "run": pa.string(), "stage": pa.string(), "beta": pa.string(), "beta_value": pa.float64(), "a": pa.float64(),
+    "lam": pa.float64(), "fold": pa.int64(), "seed": pa.int64(), "status": pa.string(),
 }  # fmt: skip
 REFERENCE = "reference"
 
@@ -28,6 +28,7 @@ def run_columns(run: Mapping[str, Any], stage: str) -> dict[str, Any]:
         "stage": stage,
         "beta": axes.get("beta"),
         "beta_value": run.get("beta_value"),
+        "a": run.get("a"),
         "lam": run.get("lam"),
         "fold": run["fold"],
         "seed": run["seed"],

@@ -97,6 +97,7 @@ def _walk(location: Sequence[Any], root: type[BaseModel]) -> tuple[list[Any], An
             field = kind.model_fields.get(step)
             kind = field.annotation if field else None
             continue
+        kind = _without_none(kind)
         choices = _choices(kind)
         tagged = [one for one in choices if step in _tags(one)]
         if tagged:
@@ -106,6 +107,12 @@ def _walk(location: Sequence[Any], root: type[BaseModel]) -> tuple[list[Any], An
             kind = (_arguments(kind) or [None])[-1]
         # Else a validator's name: the key before it is the last one of the file.
     return keys, inside
+
+
+def _without_none(kind: Any) -> Any:
+    """Return what a kind is where it is not null (pydantic does not name such a choice)."""
+    others = [one for one in getattr(kind, "__args__", ()) if one is not type(None)]
+    return others[0] if len(others) == 1 and type(None) in kind.__args__ else kind
 
 
 def _arguments(kind: Any) -> list[Any]:

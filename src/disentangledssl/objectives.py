@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn.functional import normalize
 
@@ -34,13 +36,15 @@ def info_nce(a: torch.Tensor, c: torch.Tensor, temperature: float) -> torch.Tens
     return (rows + columns) / 2 + shift - positive
 
 
-def mean_cosine(mean1: torch.Tensor, mean2: torch.Tensor) -> torch.Tensor:
-    """Mean over the batch of mu1 . mu2: up to constants, minus the KL divergence of two vMF encoders.
+def mean_cosine(p: torch.Tensor, q: torch.Tensor, *, hinge: bool = False) -> torch.Tensor:
+    """Mean over the batch of p . q.
 
     Parameters
     ----------
-    mean1, mean2 : tensor, (runs, batch, dimensions)
+    p, q : tensor, (runs, batch, dimensions)
         Unit vectors.
+    hinge : bool
+        Count negative cosines as 0.
 
     Returns
     -------
@@ -48,9 +52,12 @@ def mean_cosine(mean1: torch.Tensor, mean2: torch.Tensor) -> torch.Tensor:
 
     Notes
     -----
-    Source: paper sec. 2.4 and App. G, the bound on I(Z^1; X^1 | X^2) of step 1.
+    Source: paper sec. 2.4 and App. G, the bound on I(Z^1; X^1 | X^2) of step 1: between two mean directions it is,
+    up to constants, minus the KL divergence of two vMF encoders. Orthogonality of FOCAL (Liu et al. 2024): hinge
+    in their own code, signed in the authors'.
     """
-    return (mean1 * mean2).sum(-1).mean(1)
+    cosine = (p * q).sum(-1)
+    return (cosine.clamp(min=0) if hinge else cosine).mean(1)
 
 
 def orthogonality(p: torch.Tensor, q: torch.Tensor, unit: str) -> torch.Tensor:
@@ -76,3 +83,42 @@ def orthogonality(p: torch.Tensor, q: torch.Tensor, unit: str) -> torch.Tensor:
     product = torch.bmm(normalize(p, dim=axis).transpose(1, 2), normalize(q, dim=axis))
     # The floor keeps the gradient finite where the overlap is exactly zero.
     return product.square().sum((1, 2)).clamp(min=1e-12).sqrt()
+
+
+def gaussian_kl(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
+    """KL divergence of diagonal Gaussians from N(0, I), summed over mini-batch and dimensions.
+
+    Parameters
+    ----------
+    mean, log_variance : tensor, (runs, batch, dimensions)
+
+    Returns
+    -------
+    tensor, (runs,)
+
+    Notes
+    -----
+    Source: Kingma & Welling 2014, App. B; the sum over the mini-batch as in the authors' code of DMVAE.
+    """
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum((1, 2)) / 2
+
+
+def product_of_experts(
+    experts: Sequence[tuple[torch.Tensor, torch.Tensor]], *, prior: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and log variance of the normalised product of diagonal Gaussians.
+
+    Parameters
+    ----------
+    experts : sequence of (mean, log variance), tensors of one shape
+    prior : bool
+        Whether N(0, I) is one more expert.
+
+    Notes
+    -----
+    Source: Hinton 2002; in DMVAE (Lee & Pavlovic 2021) with the prior, in the authors' code without.
+    """
+    precisions = [torch.exp(-log_variance) for _, log_variance in experts]
+    total = sum(precisions) + prior
+    mean = sum(precision * mean for precision, (mean, _) in zip(precisions, experts, strict=True)) / total
+    return mean, -total.log()

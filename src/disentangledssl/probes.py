@@ -24,8 +24,8 @@ PROBE_COLUMNS = RUN_COLUMNS | {
 def probe_models(models: Path, dataset_folder: Path, out: Path, *, stage: str, probe: Mapping[str, Any]) -> None:
     """Probe every run of a stack for every label.
 
-    Step 1 and CLIP: the shared representation, [zc1, zc2] together (and each alone). Step 2: zs1 and zs2 alone.
-    Source: App. H.1.
+    The shared representation is [zc1, zc2] together, and each alone; zs1 and zs2 are probed alone. Not probed again
+    in step 2: zc, which is that of the step 1 it started from. Source: App. H.1.
     """
     from disentangledssl.representations import Models
 

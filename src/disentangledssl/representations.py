@@ -14,7 +14,7 @@ from disentangledssl.dataset import PairedDataset
 from disentangledssl.errors import InputError
 from disentangledssl.methods import Layout, load_method
 from disentangledssl.scaling import scale_fold
-from disentangledssl.settings import ScalingSettings, TrainingSettings
+from disentangledssl.settings import STAGE_SETTINGS, ScalingSettings
 
 ROWS_AT_A_TIME = 8192
 
@@ -52,7 +52,7 @@ class Models:
         self.runs: list[dict[str, Any]] = info["runs"]
         self.dataset, self.device = dataset, torch.device(device)
         self.scaling = tuple(ScalingSettings.model_validate(one) for one in info["scaling"])
-        settings = TrainingSettings.model_validate(info["settings"])
+        settings = STAGE_SETTINGS[info["method"]].model_validate(info["settings"])
         self.method = load_method(info["method"])(sizes, settings, Layout(**info["layout"]))
         self.method.load_state_dict(tensors)
         self.method.to(self.device)

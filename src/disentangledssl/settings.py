@@ -22,7 +22,7 @@ class AugmentationSettings(Strict):
 
 
 class TrainingSettings(Strict):
-    """Everything that training one stage depends on, besides data, hyperparameters of the grid and seed."""
+    """What training any stage depends on, besides data, hyperparameters of the grid and seed."""
 
     epochs: int = Field(ge=1, description="passes over the training pairs")
     batch_size: int = Field(ge=2, description="pairs a mini-batch; the last partial one is dropped")
@@ -31,12 +31,66 @@ class TrainingSettings(Strict):
     layers: int = Field(ge=1, description="linear layers of every encoder (paper: 3; authors' code: 2 for steps 1, 2)")
     dimensions: int = Field(ge=2, description="width of every representation")
     weight_std: float = Field(gt=0, description="standard deviation of the initial weights")
-    temperature: float = Field(ge=0.025, description="of InfoNCE")
-    kappa: float = Field(gt=0, description="concentration of the vMF encoders")
-    orthogonality: Literal["rows", "columns"] = Field(
-        description="unit rows (authors' code) or unit columns (paper's text) in step 2's orthogonality loss"
-    )
     augmentation: AugmentationSettings
+
+
+class ClipSettings(TrainingSettings):
+    """CLIP."""
+
+    temperature: float = Field(ge=0.025, description="of InfoNCE")
+
+
+class Step1Settings(ClipSettings):
+    """Step 1 of DisentangledSSL."""
+
+    kappa: float = Field(gt=0, description="concentration of the vMF encoders")
+
+
+class Step2Settings(ClipSettings):
+    """Step 2 of DisentangledSSL."""
+
+    orthogonality: Literal["rows", "columns"] = Field(
+        description="unit rows (authors' code) or unit columns (paper's text) in the orthogonality loss"
+    )
+
+
+class SharedSettings(Step1Settings, Step2Settings):
+    """What several stages have in common, given once for all of them."""
+
+
+class JointOptSettings(SharedSettings):
+    """JointOpt."""
+
+    normaliser: bool = Field(description="divide the InfoNCE terms by 1 + a (authors' code; not in the paper's text)")
+
+
+class FocalSettings(ClipSettings):
+    """FOCAL."""
+
+    cosine: Literal["signed", "hinge"] = Field(
+        description="orthogonality by the signed cosine (authors' code) or by its positive part (FOCAL's own code)"
+    )
+
+
+class DmvaeSettings(ClipSettings):
+    """DMVAE."""
+
+    prior_expert: bool = Field(description="the prior as an expert of the product (DMVAE's own code)")
+    cross_kl: Literal["own", "as_published"] = Field(
+        description="second KL of the private codes with their own variances, or with the other's (authors' code)"
+    )
+    info_nce_weight: float = Field(ge=0, description="weight of an InfoNCE on the shared means (drug screens; else 0)")
+
+
+# By stage; none of them holds what its stage does not use, so that a changed value re-trains no other.
+STAGE_SETTINGS: dict[str, type[TrainingSettings]] = {
+    "clip": ClipSettings,
+    "step1": Step1Settings,
+    "step2": Step2Settings,
+    "jointopt": JointOptSettings,
+    "focal": FocalSettings,
+    "dmvae": DmvaeSettings,
+}
 
 
 def optional(model: type[BaseModel], name: str) -> type[BaseModel]:
@@ -44,7 +98,8 @@ def optional(model: type[BaseModel], name: str) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for key, field in model.model_fields.items():
         kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        nested = isinstance(kind, type) and issubclass(kind, BaseModel)
+        if nested and any(inner.is_required() for inner in kind.model_fields.values()):
             kind = optional(kind, f"{kind.__name__}Overrides")
         # A copy that shares constraints and description; the default marks "not overridden".
         fields[key] = (kind, field.merge_field_infos(field, default=None))

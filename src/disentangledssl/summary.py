@@ -37,7 +37,7 @@ def _simulation(folder: Path) -> str:
     for row in _rows(folder / "probes_summary.csv"):
         if row["representation"] not in ("zc", "zs1", "zs2"):
             continue
-        settings = [f"{axis} {row[axis]}" for axis in ("beta", "lam") if row[axis]]
+        settings = [f"{axis} {row[axis]}" for axis in ("beta", "a", "lam") if row[axis]]
         key = (", ".join([row["method_label"].removesuffix(" (beta = 0)"), *settings]), row["representation"])
         found.setdefault(key, {})[row["label"]] = f"{float(row['mean']):.3f}"
     if not found:

@@ -18,10 +18,14 @@ from disentangledssl.evaluation import retrieval
 from disentangledssl.files import atomic, read_json, read_table, table_info, write_table
 
 BETA0 = "disentangledssl_beta0"
+STAGE_ORDER = ("clip", "step1", "step2", "jointopt", "focal", "dmvae", "reference")
 LABELS = {
     "clip": "CLIP",
     BETA0: "DisentangledSSL (beta = 0)",
     "disentangledssl": "DisentangledSSL",
+    "jointopt": "JointOpt",
+    "focal": "FOCAL",
+    "dmvae": "DMVAE",
     "linear_cca": "Linear CCA",
     "ridge": "Ridge regression",
     "oracle": "True latents",
@@ -172,7 +176,7 @@ def _spread(per_seed: list[dict[str, Any]], named: dict[str, Any], value: dict[s
 
 def _aggregate(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean, std and n over seeds and folds; hyperparameters of which every run diverged keep a line."""
-    run = ["method", "stage", "beta", "beta_value", "lam"]
+    run = ["method", "stage", "beta", "beta_value", "a", "lam"]
     keys = [*run, "representation", "width", "label", "metric"]
     measured = rows["value"].notna()
     grouped = rows[measured].groupby(keys, dropna=False, sort=False)["value"]
@@ -192,12 +196,12 @@ def _read(measurements: Sequence[Path], wanted: Sequence[str]) -> tuple[pd.DataF
     asked = (rows["stage"] + "/" + rows["run"]).isin(set(wanted)) | (rows["stage"] == "reference")
     rows = rows[asked]
     # By stage and hyperparameters, whatever stacks the runs happen to be in and however the grid is ordered.
-    stages = {name: place for place, name in enumerate(("clip", "step1", "step2", "reference"))}
+    stages = {name: place for place, name in enumerate(STAGE_ORDER)}
     keys = pd.DataFrame(
         {
             "stage": rows["stage"].map(stages),
             "selected": rows["beta"] == "selected",
-            **{name: rows[name] for name in ("beta_value", "lam", "fold", "seed")},
+            **{name: rows[name] for name in ("beta_value", "a", "lam", "fold", "seed")},
         }
     )
     order = keys.sort_values(list(keys.columns), kind="stable", na_position="first").index

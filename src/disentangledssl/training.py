@@ -20,7 +20,7 @@ from disentangledssl.files import read_json, write_table
 from disentangledssl.methods import BaseMethod, Layout, load_method
 from disentangledssl.progress import Progress
 from disentangledssl.scaling import scale_fold
-from disentangledssl.settings import ScalingSettings, TrainingSettings
+from disentangledssl.settings import STAGE_SETTINGS, ScalingSettings, TrainingSettings
 from disentangledssl.streams import Stream
 from disentangledssl.timings import phase
 
@@ -59,7 +59,7 @@ def train_stack(
         ``id``, ``seed``, ``fold`` and one entry a hyperparameter; in step 2 ``start_seed``, the seed of the
         step-1 run to start from.
     settings, scaling : mapping, pair of mappings
-        See ``TrainingSettings`` and ``ScalingSettings``.
+        See ``settings.STAGE_SETTINGS`` and ``ScalingSettings``.
     models, history : path
         Outputs: weights (safetensors) and one row a run, epoch and term (Parquet).
     starts : sequence of path
@@ -80,7 +80,7 @@ def train_stack(
         If data, starts or checkpoint are damaged, or all starts of a run are missing.
     """
     device = torch.device(device)
-    settings = TrainingSettings.model_validate(settings)
+    settings = STAGE_SETTINGS[method].model_validate(settings)
     scaling = tuple(ScalingSettings.model_validate(one) for one in scaling)
     with phase("loading"):
         dataset = read_dataset(dataset_folder)
@@ -100,8 +100,9 @@ def train_stack(
         batch_size=settings.batch_size,
         augmentation=(Augmentation(**settings.augmentation.model_dump()),) * 2,
         second_version=model.second_version,
-        sample_dimensions=settings.dimensions if model.samples else None,
-        kappa=settings.kappa,
+        noise=model.noise,
+        dimensions=settings.dimensions,
+        kappa=getattr(settings, "kappa", None),
     )
     log.info(
         "%s: %d runs, %d epochs of %d mini-batches of %d pairs, on %s with %d threads",
@@ -340,7 +341,7 @@ def _lay_out(
     streams = list(dict.fromkeys(stream_of))
     hyperparameters = {
         axis: [float(run[source]) for run in runs]
-        for axis, source in (("beta", "beta_value"), ("lam", "lam"))
+        for axis, source in (("beta", "beta_value"), ("a", "a"), ("lam", "lam"))
         if all(source in run for run in runs)
     }
     layout = {

@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 
 from disentangledssl.batches import Batch
 from disentangledssl.methods import Layout, load_method
-from disentangledssl.settings import TrainingSettings
+from disentangledssl.settings import SharedSettings
 from disentangledssl.streams import Stream
 
 SIZES, BATCH, TEMPERATURE = (9, 6), 7, 0.1
@@ -20,7 +20,7 @@ STREAMS = [Stream("tiny", 0, 0), Stream("tiny", 1, 0)]
 
 @pytest.fixture
 def method(small):
-    settings = TrainingSettings(**small(hidden=8, dimensions=5, weight_std=0.4, temperature=TEMPERATURE))
+    settings = SharedSettings(**small(hidden=8, dimensions=5, weight_std=0.4, temperature=TEMPERATURE))
     built = load_method("clip")(SIZES, settings, Layout({}, STREAMS, [0, 1, 0]))
     built.initialise()
     return built.double()

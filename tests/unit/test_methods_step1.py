@@ -10,7 +10,7 @@ import torch
 
 from disentangledssl.batches import Batch
 from disentangledssl.methods import Layout, load_method, spread
-from disentangledssl.settings import TrainingSettings
+from disentangledssl.settings import SharedSettings
 from disentangledssl.streams import Stream
 from disentangledssl.vmf import noise_around_first_axis
 
@@ -21,7 +21,7 @@ STREAM_OF_RUN = [0, 0, 1, 1]
 
 @pytest.fixture
 def method(small):
-    settings = TrainingSettings(**small(hidden=8, dimensions=DIMENSIONS, weight_std=0.4))
+    settings = SharedSettings(**small(hidden=8, dimensions=DIMENSIONS, weight_std=0.4))
     layout = Layout({"beta": BETAS}, [Stream("tiny", 0, 0), Stream("tiny", 0, 1)], STREAM_OF_RUN)
     built = load_method("step1")(SIZES, settings, layout)
     built.initialise()
@@ -142,7 +142,7 @@ def test_both_views_have_encoders_of_their_own(method):
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_layers_are_linear_layers(small, layers):
-    settings = TrainingSettings(**small(hidden=8, dimensions=4, layers=layers))
+    settings = SharedSettings(**small(hidden=8, dimensions=4, layers=layers))
     layout = Layout({"beta": [0.0]}, [Stream("tiny", 0, 0)], [0])
     widths = [9, *[8] * (layers - 1), 4]
     expected = [(widths[k], widths[k + 1]) for k in range(layers)]

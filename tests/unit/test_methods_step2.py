@@ -10,7 +10,7 @@ import torch
 
 from disentangledssl.batches import Batch
 from disentangledssl.methods import Layout, load_method
-from disentangledssl.settings import TrainingSettings
+from disentangledssl.settings import SharedSettings
 from disentangledssl.streams import Stream
 
 SIZES, BATCH, DIMENSIONS = (9, 6), 7, 5
@@ -22,7 +22,7 @@ APART = {"starts": ["a", "a", "b", "b"], "start_of_run": [0, 1, 2, 3], "stream_o
 
 
 def build(small, unit="rows", starts=SHARED):
-    settings = TrainingSettings(**small(hidden=8, dimensions=DIMENSIONS, weight_std=0.4, orthogonality=unit))
+    settings = SharedSettings(**small(hidden=8, dimensions=DIMENSIONS, weight_std=0.4, orthogonality=unit))
     shape = settings.model_dump(include={"hidden", "layers", "dimensions"})
     layout = Layout({"lam": LAMS}, STREAMS, STREAM_OF_RUN, start_shape=shape, **starts)
     method = load_method("step2")(SIZES, settings, layout)

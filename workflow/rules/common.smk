@@ -12,7 +12,7 @@ REPOSITORY = Path(workflow.current_basedir).parent.parent
 sys.path.insert(0, str(REPOSITORY / "src"))
 
 try:
-    from disentangledssl.config import load_config
+    from disentangledssl.config import STAGES, load_config
     from disentangledssl.errors import InputError
     from disentangledssl.plan import Plan, code, presets_with
     from disentangledssl.summary import summary
@@ -32,6 +32,7 @@ except InputError as error:
 
 SIMULATIONS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "simulation"]
 SCREENS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "screen"]
+BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 ELSEWHERE = [name for name in CONFIG.data if name not in CONFIG.datasets]
 # A training job holds a GPU, or the promise of one; a config for the CPU asks for none.
 GPU = 0 if CONFIG.device == "cpu" else 1
@@ -45,7 +46,7 @@ def one_of(names):
 
 wildcard_constraints:
     dataset=one_of(CONFIG.datasets),
-    stage="clip|step1|step2",
+    stage=one_of(STAGES),
     stack="[0-9a-f]{10}",
     run="[^/]+",
 
@@ -79,27 +80,28 @@ def start_selection(wildcards):
     return [f"{R}/{wildcards.dataset}/selection.json"] if uses else []
 
 
-def training_memory(stage):
+def training_memory(stage=None):
     """Megabytes that training a stack takes at the most, more at each attempt."""
 
     def megabytes(wildcards, attempt):
-        settings = CONFIG.training_of(wildcards.dataset, stage)
-        runs = len(PLAN.stack(wildcards.dataset, stage, wildcards.stack).runs)
-        # Two encoders a run, of about a thousand inputs, as weights, gradients and Adam's two moments; and frozen ones.
-        parameters = 2 * settings.hidden * (1000 + settings.hidden * (settings.layers - 1))
-        return attempt * (4000 + int(runs * parameters * 4 * (6 if stage == "step2" else 4) / 1e6))
+        settings, members = training_settings(stage)(wildcards), stack_runs(stage)(wildcards)
+        # Two networks a run, of about a thousand inputs, as weights, gradients and Adam's two moments; step 2 has two
+        # frozen ones beside them, the baselines have four.
+        parameters = 2 * settings["hidden"] * (1000 + settings["hidden"] * (settings["layers"] - 1))
+        copies = {"step1": 4, "step2": 6}.get(stage, 8)
+        return attempt * (4000 + int(len(members) * parameters * 4 * copies / 1e6))
 
     return megabytes
 
 
-def stack_runs(stage):
-    """The members of a stack, as training takes them."""
-    return lambda wildcards: PLAN.records(wildcards.dataset, stage, wildcards.stack)
+def stack_runs(stage=None):
+    """The members of a stack, as training takes them (of the stage in the wildcards, unless named)."""
+    return lambda wildcards: PLAN.records(wildcards.dataset, stage or wildcards.stage, wildcards.stack)
 
 
-def training_settings(stage):
-    """The training settings of a stage."""
-    return lambda wildcards: CONFIG.training_of(wildcards.dataset, stage).model_dump()
+def training_settings(stage=None):
+    """The training settings of a stage (of that in the wildcards, unless named)."""
+    return lambda wildcards: CONFIG.training_of(wildcards.dataset, stage or wildcards.stage).model_dump()
 
 
 def scaling(wildcards):

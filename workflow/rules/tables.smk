@@ -3,7 +3,7 @@
 
 rule tabulate_probes:
     input:
-        measurements("probes.parquet", "clip", "step1", "step2"),
+        measurements("probes.parquet", *STAGES),
     output:
         table=f"{R}/{{dataset}}/probes.parquet",
         summary=f"{R}/{{dataset}}/probes_summary.parquet",
@@ -28,7 +28,7 @@ rule tabulate_probes:
     conda:
         ENVIRONMENT
     params:
-        wanted=wanted_runs("clip", "step1", "step2"),
+        wanted=wanted_runs(*STAGES),
         code=code("tables"),
     message:
         "Tabulating the probes of {wildcards.dataset}"

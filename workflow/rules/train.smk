@@ -1,34 +1,6 @@
 # Paired data -> trained runs. One job trains a stack of runs along a leading axis.
 
 
-rule train_clip:
-    input:
-        data=dataset_files,
-    output:
-        models=f"{R}/{{dataset}}/clip/{{stack}}/models.safetensors",
-        history=f"{R}/{{dataset}}/clip/{{stack}}/history.parquet",
-    log:
-        f"{R}/logs/{{dataset}}/clip/{{stack}}/train_clip.log",
-    benchmark:
-        f"{R}/benchmarks/{{dataset}}/clip/{{stack}}/train_clip.tsv"
-    conda:
-        ENVIRONMENT
-    threads: CONFIG.threads
-    resources:
-        gpu=GPU,
-        mem_mb=training_memory("clip"),
-        runtime=720,
-    params:
-        runs=stack_runs("clip"),
-        settings=training_settings("clip"),
-        scaling=scaling,
-        code=code("train", "methods.clip"),
-    message:
-        "Training CLIP on {wildcards.dataset}, stack {wildcards.stack}"
-    script:
-        "../scripts/train_clip.py"
-
-
 rule train_step1:
     input:
         data=dataset_files,
@@ -85,3 +57,33 @@ rule train_step2:
         "Training step 2 on {wildcards.dataset}, stack {wildcards.stack}"
     script:
         "../scripts/train_step2.py"
+
+
+rule train_baseline:
+    input:
+        data=dataset_files,
+    output:
+        models=f"{R}/{{dataset}}/{{stage}}/{{stack}}/models.safetensors",
+        history=f"{R}/{{dataset}}/{{stage}}/{{stack}}/history.parquet",
+    log:
+        f"{R}/logs/{{dataset}}/{{stage}}/{{stack}}/train_baseline.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/{{stage}}/{{stack}}/train_baseline.tsv"
+    wildcard_constraints:
+        stage=one_of(BASELINES),
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.threads
+    resources:
+        gpu=GPU,
+        mem_mb=training_memory(),
+        runtime=720,
+    params:
+        runs=stack_runs(),
+        settings=training_settings(),
+        scaling=scaling,
+        code=lambda w: code("train", f"methods.{w.stage}"),
+    message:
+        "Training {wildcards.stage} on {wildcards.dataset}, stack {wildcards.stack}"
+    script:
+        "../scripts/train_baseline.py"

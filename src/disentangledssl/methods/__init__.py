@@ -53,14 +53,15 @@ class BaseMethod(nn.Module):
     ----------
     second_version : bool
         Whether ``losses`` needs a second augmented version of each view.
-    samples : bool
-        Whether ``losses`` needs vMF noise.
+    noise : tuple of (purpose, view)
+        The noise that ``losses`` samples with, by the key of its random stream; vMF noise where the settings have
+        a ``kappa``, else standard normal numbers.
     trained : tuple of str
         Names of the encoders that this stage trains.
     """
 
     second_version = False
-    samples = False
+    noise: tuple[tuple[str, int], ...] = ()
     trained: tuple[str, ...] = ()
 
     def __init__(self, sizes: tuple[int, int], settings: TrainingSettings, layout: Layout):
@@ -91,6 +92,50 @@ class BaseMethod(nn.Module):
     def represent(self, run: int, x: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Encode clean views ``(rows, features)`` with one run: raw outputs by name, ``(rows, dimensions)``."""
         raise NotImplementedError
+
+
+class FourEncoders(BaseMethod):
+    """Shared encoders of each view, zc_m, and specific ones of [x_m, raw zc_m], zs_m: here all trained together."""
+
+    second_version = True
+    trained: tuple[str, ...] = ("zc1", "zc2", "zs1", "zs2")
+
+    def __init__(self, sizes: tuple[int, int], settings: TrainingSettings, layout: Layout):
+        super().__init__(sizes, settings, layout)
+        self.zc1, self.zc2 = self.shared_encoders()
+        width, runs = self.zc1.layers[-1][1], len(layout.stream_of_run)
+        self.zs1, self.zs2 = (self.encoder(runs, size + width) for size in sizes)
+
+    def shared_encoders(self) -> tuple[StackedMLP, StackedMLP]:
+        """Build zc1 and zc2."""
+        first, second = (self.encoder(len(self.layout.stream_of_run), size) for size in self.sizes)
+        return first, second
+
+    def encode_shared(self, encoder: StackedMLP, views: torch.Tensor) -> torch.Tensor:
+        """Encode views of every stream into shared codes of every run."""
+        return encoder(spread(views, self.layout.stream_of_run))
+
+    def shared_network(self, run: int) -> int:
+        """Place of a run's network in the shared encoders."""
+        return run
+
+    def encode(self, batch) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Encode both versions of both views: zc and zs, ``(runs, 2 * batch, dimensions)`` a view."""
+        zc, zs = [], []
+        for shared, specific, x, v in zip((self.zc1, self.zc2), (self.zs1, self.zs2), batch.x, batch.v, strict=True):
+            both = torch.cat([x, v], dim=1)
+            zc.append(self.encode_shared(shared, both))
+            zs.append(specific(torch.cat([spread(both, self.layout.stream_of_run), zc[-1]], dim=-1)))
+        return zc, zs
+
+    def represent(self, run, x):
+        shared = self.shared_network(run)
+        zc = [encoder.single(shared, view) for encoder, view in zip((self.zc1, self.zc2), x, strict=True)]
+        zs = [
+            encoder.single(run, torch.cat([view, code], dim=-1))
+            for encoder, view, code in zip((self.zs1, self.zs2), x, zc, strict=True)
+        ]
+        return {"zc1": zc[0], "zc2": zc[1], "zs1": zs[0], "zs2": zs[1]}
 
 
 def mlp(runs: int, inputs: int, hidden: int, layers: int, dimensions: int) -> StackedMLP:

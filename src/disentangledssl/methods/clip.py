@@ -13,7 +13,7 @@ from disentangledssl.objectives import info_nce
 class Method(step1.Method):
     """Two encoders, aligned."""
 
-    samples = False
+    noise = ()
 
     def losses(self, batch):
         loss = info_nce(*self.means(batch), self.settings.temperature)

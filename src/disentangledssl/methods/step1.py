@@ -16,7 +16,7 @@ from disentangledssl.vmf import sample
 class Method(BaseMethod):
     """Two encoders, zc1 and zc2, each seeing its own view alone."""
 
-    samples = True
+    noise = (("sample", 1), ("sample", 2))
     trained = ("zc1", "zc2")
 
     def __init__(self, sizes, settings, layout):

@@ -7,7 +7,7 @@ with job(snakemake) as terminal:
 
     use_threads(snakemake.threads)
     train_stack(
-        "clip",
+        snakemake.wildcards.stage,
         Path(snakemake.input.data[0]).parent,
         snakemake.params.runs,
         settings=snakemake.params.settings,
