@@ -54,7 +54,9 @@ class SimulationSource(Strict):
 
     variant: Literal["entangled", "mixed", "noisy", "nonlinear"]
     n: int = Field(ge=10, description="pairs")
-    seed: int = Field(ge=0, description="seed of the data")
+    data_seeds: list[Annotated[int, Field(ge=0)]] = Field(
+        min_length=1, description="seeds of the data; with more than one, each is drawn anew and is a fold of its own"
+    )
     noise: float = Field(ge=0, description="standard deviation added to the data (noisy, nonlinear)")
 
 
@@ -213,7 +215,9 @@ class Config(Strict):
 
     def folds(self, dataset: str) -> int:
         """Return how many folds a data set has (``use_folds`` of them are run)."""
-        split = self.family(dataset).split
+        split, make = self.family(dataset).split, self.data[dataset].make
+        if split.kind == "random":
+            return len(getattr(make, "data_seeds", [0]))
         return split.folds if split.kind == "group_folds" else 1
 
     def used_folds(self, dataset: str) -> int:
@@ -315,7 +319,10 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             yield mistake(
                 "split.folds", f"{split.folds} fold is no cross-validation", "use 2 or more, or group_holdout"
             )
-        for place, values in [("seeds", family.seeds)] + [
+        data_seeds = getattr(config.data[dataset].make, "data_seeds", [])
+        if len(data_seeds) > 1 and split.kind != "random":
+            yield mistake("split.kind", f"{split.kind} with several make.data_seeds", "use random")
+        for place, values in [("seeds", family.seeds), ("make.data_seeds", data_seeds)] + [
             (f"grids.{stage}.{axis}", values) for stage, grid in family.grids.items() for axis, values in grid.items()
         ]:
             if len(set(values)) < len(values):

@@ -35,7 +35,7 @@ import pyarrow.compute as pc
 from disentangledssl.errors import InputError, first_few
 from disentangledssl.files import read_table, table_info, write_table
 
-SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test", "unused")
 LATENTS = ("zc", "zs1", "zs2")
 PAIR_COLUMNS = ("id", "view1", "view2", "group")
 
@@ -238,7 +238,8 @@ def _read_splits(path: Path, pairs_path: Path, ids: np.ndarray, groups: np.ndarr
 
 
 def _check_groups(path: Path, name: str, fold: np.ndarray, groups: np.ndarray) -> None:
-    order = np.argsort(groups, kind="stable")
+    used = np.flatnonzero(fold != "unused")
+    order = used[np.argsort(groups[used], kind="stable")]
     change = (groups[order][1:] == groups[order][:-1]) & (fold[order][1:] != fold[order][:-1])
     if change.any():
         at = int(np.flatnonzero(change)[0])

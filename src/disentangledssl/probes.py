@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from disentangledssl.dataset import PairedDataset, read_dataset
 from disentangledssl.evaluation import linear_probe
+from disentangledssl.evaluation.weight_ratio import weight_ratio
 from disentangledssl.files import write_table
 from disentangledssl.measurements import RUN_COLUMNS, measurement_table, run_columns
 from disentangledssl.timings import phase
@@ -44,6 +45,16 @@ def probe_models(models: Path, dataset_folder: Path, out: Path, *, stage: str, p
         else:
             codes["zc"] = np.concatenate([codes["zc1"], codes["zc2"]], axis=1)
         rows += probe_rows(named, codes, dataset, run["fold"], probe)
+        if stage == "step1" and "pure_dimensions" in dataset.info:
+            rows += [
+                named
+                | {
+                    "representation": encoder,
+                    "metric": "weight_ratio",
+                    "value": weight_ratio(stack.first_layer(index, encoder), dataset.info["pure_dimensions"]),
+                }
+                for encoder in ("zc1", "zc2")
+            ]
     write_table(out, measurement_table(rows, PROBE_COLUMNS), {"dataset": dict(dataset.info)})
 
 

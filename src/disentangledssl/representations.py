@@ -76,6 +76,12 @@ class Models:
                     pieces.setdefault(name, []).append(codes.cpu())
         return {name: torch.cat(codes).numpy() for name, codes in pieces.items()}
 
+    def first_layer(self, index: int, encoder: str) -> np.ndarray:
+        """Return the first weights of one run's encoder, ``(inputs, hidden)``."""
+        network = getattr(self.method, encoder)
+        inputs = network.layers[0][0]
+        return network.weights[0][index, :inputs].detach().cpu().numpy()
+
     def represent(self, index: int) -> dict[str, np.ndarray]:
         """Encode both views of every pair with one run: name -> ``(pairs, dimensions)`` float32."""
         return {

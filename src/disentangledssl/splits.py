@@ -124,7 +124,8 @@ def write_splits(
     pairs_path, out : paths
     kind : {"random", "group_folds", "group_holdout"}
     folds : int
-        For ``group_folds`` only; the others make one.
+        For ``group_folds`` only. ``random`` makes one for each value of ``meta_draw``, whose pairs it splits (the
+        others are unused there); ``group_holdout`` makes one.
     train_fraction : float
         Not for ``group_folds``.
     validation_fraction : float
@@ -140,7 +141,7 @@ def write_splits(
     groups = pairs["group"].to_numpy().astype(str)
     try:
         if kind == "random":
-            columns = [random_pairs(len(groups), train_fraction, seed)]
+            columns = _split_draws(pairs, train_fraction, seed)
         elif kind == "group_folds":
             columns = group_folds(groups, folds, validation_fraction, seed)
         elif kind == "group_holdout":
@@ -153,6 +154,16 @@ def write_splits(
     info |= {} if kind == "random" else {"validation_fraction": validation_fraction}
     info |= {} if kind == "group_folds" else {"train_fraction": train_fraction}
     write_table(out, splits_table(pairs["id"].to_pylist(), columns), info)
+
+
+def _split_draws(pairs: pa.Table, train_fraction: float, seed: int) -> list[np.ndarray]:
+    draws = pairs["meta_draw"].to_numpy() if "meta_draw" in pairs.column_names else np.zeros(len(pairs))
+    columns = []
+    for draw in dict.fromkeys(draws.tolist()):
+        column = np.full(len(draws), "unused", dtype="<U10")
+        column[draws == draw] = random_pairs(int((draws == draw).sum()), train_fraction, seed)
+        columns.append(column)
+    return columns
 
 
 def shuffle_molecules(pairs: pa.Table, seed: int) -> pa.Table:

@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -127,15 +128,26 @@ def _label(z: np.ndarray, network_seed: int, rng: np.random.RandomState) -> np.n
     return (score >= np.median(score)).astype(np.int64)
 
 
-def write_simulation(out: str | os.PathLike[str], *, name: str, variant: str, n: int, seed: int, noise: float) -> None:
-    """Simulate and write ``view1``, ``view2``, ``pairs`` and ``latents.parquet`` into ``out``."""
+def write_simulation(
+    out: str | os.PathLike[str], *, name: str, variant: str, n: int, data_seeds: Sequence[int], noise: float
+) -> None:
+    """Simulate and write ``view1``, ``view2``, ``pairs`` and ``latents.parquet`` into ``out``.
+
+    Several ``data_seeds``: as many draws of ``n`` pairs one after the other, told apart by ``meta_draw``.
+    """
     out = Path(out)
     with phase("simulating"):
-        views, latents, labels = simulate(variant, n, seed, noise)
-    ids = [f"s{k:07d}" for k in range(n)]
-    info = {"name": name, "title": TITLES[variant], "stand_in": False, "source": "simulated", "seed": seed}
+        draws = [simulate(variant, n, seed, noise) for seed in data_seeds]
+    views = [np.concatenate([draw[0][m] for draw in draws]) for m in (0, 1)]
+    latents = np.concatenate([np.concatenate(list(draw[1].values()), axis=1) for draw in draws])
+    labels = {label: np.concatenate([draw[2][label] for draw in draws]) for label in draws[0][2]}
+    ids = [f"s{k:07d}" for k in range(len(latents))]
+    info = {"name": name, "title": TITLES[variant], "stand_in": False, "source": "simulated", "data_seeds": data_seeds}
+    if variant == "mixed":
+        info["pure_dimensions"] = PURE_DIMENSIONS
     for m, view in enumerate(views, 1):
         write_table(out / f"view{m}.parquet", view_table(ids, view, [f"x{m}_{k}" for k in range(view.shape[1])]), info)
-    columns = [f"{latent}_{k}" for latent in latents for k in range(LATENT_DIMENSIONS)]
-    write_table(out / "latents.parquet", view_table(ids, np.concatenate(list(latents.values()), axis=1), columns), info)
-    write_table(out / "pairs.parquet", pairs_table(ids, ids, ids, ids, labels), info)
+    columns = [f"{latent}_{k}" for latent in draws[0][1] for k in range(LATENT_DIMENSIONS)]
+    write_table(out / "latents.parquet", view_table(ids, latents, columns), info)
+    meta = {"draw": np.repeat(data_seeds, n)}
+    write_table(out / "pairs.parquet", pairs_table(ids, ids, ids, ids, labels, meta), info)
