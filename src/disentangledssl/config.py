@@ -29,19 +29,21 @@ SELECTED = "selected"
 
 
 class Stage(NamedTuple):
-    """A stage that is trained: its grid's axes, and the axes that decide what its runs can share."""
+    """A stage that is trained: its grid's axes, those that decide what its runs can share, and its networks."""
 
     axes: tuple[str, ...]
     group: tuple[str, ...]
+    trained: int
+    frozen: int = 0
 
 
 STAGES = {
-    "clip": Stage(axes=(), group=()),
-    "step1": Stage(axes=("beta",), group=()),
-    "step2": Stage(axes=("beta", "lam"), group=("beta",)),
-    "jointopt": Stage(axes=("a", "lam"), group=()),
-    "focal": Stage(axes=("a", "lam"), group=()),
-    "dmvae": Stage(axes=("lam",), group=()),
+    "clip": Stage(axes=(), group=(), trained=2),
+    "step1": Stage(axes=("beta",), group=(), trained=2),
+    "step2": Stage(axes=("beta", "lam"), group=("beta",), trained=2, frozen=2),
+    "jointopt": Stage(axes=("a", "lam"), group=(), trained=4),
+    "focal": Stage(axes=("a", "lam"), group=(), trained=4),
+    "dmvae": Stage(axes=("lam",), group=(), trained=4),
 }
 
 Weight = Annotated[float, Field(ge=0)]
@@ -177,7 +179,8 @@ class Config(Strict):
 
     results: str = Field(pattern=r"^.*[^/]$", description="folder that everything is written to, without a last slash")
     datasets: list[str] = Field(min_length=1, description="data sets that are run")
-    stack_size: int = Field(ge=1, description="runs trained together by one job")
+    stack_size: int = Field(ge=1, description="most runs that one job trains together")
+    stack_gb: float = Field(gt=0, description="most memory that one job's runs may take by estimate; fewer runs if so")
     device: Literal["auto", "cpu", "cuda"]
     threads: int = Field(ge=1, description="CPU threads of a training job; part of what its last bits depend on")
     checkpoint_seconds: float = Field(ge=0, description="time between checkpoints, at ends of epochs")

@@ -12,6 +12,7 @@ from disentangledssl.codeversion import code_version
 from disentangledssl.config import SELECTED, STAGES, Config
 from disentangledssl.errors import InputError
 from disentangledssl.runs import Ledger, Run, Stack, expand
+from disentangledssl.settings import TrainingSettings
 
 # Modules that a step of the workflow runs, for its ``code`` parameter.
 CODE = {
@@ -30,6 +31,7 @@ CODE = {
     "figure4a": ["figures.figure4a"],
 }
 
+INPUTS = 1000  # features of a view, for estimates
 PRESETS = ("quick", "floors", "middle")  # smallest first; tiny is for tests
 
 
@@ -48,10 +50,11 @@ class Plan:
         self.stacks: dict[tuple[str, str], list[Stack]] = {}
         for dataset in config.datasets:
             for stage in self.stages(dataset):
-                runs = self.runs(dataset, stage)
+                fitting = int(config.stack_gb / run_gb(stage, config.training_of(dataset, stage)))
                 self.stacks[dataset, stage] = self.ledger.plan(
-                    f"{dataset}/{stage}", runs, STAGES[stage].group, config.stack_size
-                )
+                    f"{dataset}/{stage}", self.runs(dataset, stage), STAGES[stage].group,
+                    max(1, min(config.stack_size, fitting)),
+                )  # fmt: skip
 
     def save(self) -> None:
         """Remember the stacks."""
@@ -111,6 +114,19 @@ class Plan:
     def wanted(self, dataset: str, stage: str) -> list[str]:
         """Ids of the runs that the config asks for (a stack may hold others)."""
         return [run.id for run in self.runs(dataset, stage)]
+
+
+def run_gb(stage: str, settings: TrainingSettings) -> float:
+    """Estimate the memory that one run takes in a stack, in GB; measured peaks lie below it.
+
+    Weights, gradients, Adam's two moments and what the allocator holds beside them, for two views of a thousand
+    features (what the data have is not known before they are made); activations of two versions, with gradients.
+    """
+    hidden, inner = settings.hidden, max(settings.layers - 2, 0)
+    weights = hidden * (INPUTS + inner * hidden + settings.dimensions)
+    rows = 2 * settings.batch_size * (hidden * (settings.layers - 1) + settings.dimensions)
+    kind = STAGES[stage]
+    return 4e-9 * (kind.trained * (8 * weights + 4 * rows) + kind.frozen * (weights + rows))
 
 
 def code(step: str, *more: str) -> str:

@@ -14,7 +14,7 @@ sys.path.insert(0, str(REPOSITORY / "src"))
 try:
     from disentangledssl.config import STAGES, load_config
     from disentangledssl.errors import InputError
-    from disentangledssl.plan import Plan, code, presets_with
+    from disentangledssl.plan import Plan, code, presets_with, run_gb
     from disentangledssl.summary import summary
 except ImportError as error:
     raise WorkflowError(
@@ -84,12 +84,9 @@ def training_memory(stage=None):
     """Megabytes that training a stack takes at the most, more at each attempt."""
 
     def megabytes(wildcards, attempt):
-        settings, members = training_settings(stage)(wildcards), stack_runs(stage)(wildcards)
-        # Two networks a run, of about a thousand inputs, as weights, gradients and Adam's two moments; step 2 has two
-        # frozen ones beside them, the baselines have four.
-        parameters = 2 * settings["hidden"] * (1000 + settings["hidden"] * (settings["layers"] - 1))
-        copies = {"step1": 4, "step2": 6}.get(stage, 8)
-        return attempt * (4000 + int(len(members) * parameters * 4 * copies / 1e6))
+        name = stage or wildcards.stage
+        runs = len(PLAN.stack(wildcards.dataset, name, wildcards.stack).runs)
+        return attempt * int(4000 + 1000 * runs * run_gb(name, CONFIG.training_of(wildcards.dataset, name)))
 
     return megabytes
 
