@@ -28,6 +28,7 @@ CODE = {
     "selection": ["selection"],
     "representations": ["representations"],
     "tables": ["tables"],
+    "claims": ["paper"],
     "figure4a": ["figures.figure4a"],
 }
 

@@ -127,6 +127,12 @@ def wanted_runs(*stages):
     )
 
 
+def summaries_of(variant):
+    """The probe table of the simulation that stands for the paper's, in one of its variants, if it is run."""
+    found = [name for name in SIMULATIONS if CONFIG.data[name].make.variant == variant]
+    return [f"{R}/{name}/probes_summary.parquet" for name in found[:1]]
+
+
 def selection_file(wildcards):
     """The choice of beta, where there is a grid of step 1 to choose from."""
     has_grid = (wildcards.dataset, "step1") in PLAN.stacks
@@ -163,6 +169,8 @@ def all_outputs():
         outputs += [f"{R}/{name}/{table}.csv" for table in ("probes", "probes_summary")]
         if (name, "step1") in PLAN.stacks:
             outputs.append(f"{R}/{name}/figure4a.png")
+    if SIMULATIONS:
+        outputs.append(f"{R}/claims.csv")
     for name in SCREENS:
         outputs += [f"{R}/{name}/{table}.csv" for table in ("retrieval", "retrieval_summary")]
         outputs += stack_files(name, "step2", "models.safetensors")

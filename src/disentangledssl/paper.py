@@ -1,0 +1,263 @@
+"""Beside the paper: its qualitative claims, each with a verdict computed from this run's tables.
+
+Every claim has a criterion that is written out in the table, with the numbers it was decided on. A claim that the
+tables at hand cannot decide is ``not testable``; none is left out. Criteria are a choice: the paper argues from
+its figures.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from disentangledssl.files import atomic, read_table
+
+HOLDS, FAILS, UNTESTABLE = "holds", "does not hold", "not testable"
+BASELINES = ("jointopt", "focal", "dmvae")
+OURS = ("disentangledssl", "disentangledssl_beta0")
+COLLAPSED = 0.52  # accuracy on a specific label up to which a shared representation counts as free of it
+CLOSE = 0.005  # accuracies closer than this are level
+FLAT = 0.02  # a plateau moves by less
+
+
+class Verdict(NamedTuple):
+    """One row of the table."""
+
+    section: str
+    claim: str
+    criterion: str
+    measured: str
+    verdict: str
+
+
+class Missing(Exception):
+    """The tables lack what a claim is about."""
+
+
+def write_claims(simulation: Path | None, mixed: Path | None, out: Path) -> None:
+    """Write the verdicts on the claims about the simulation study (CSV).
+
+    Parameters
+    ----------
+    simulation, mixed : path or None
+        ``probes_summary.parquet`` of the entangled and of the mixed data; None where they were not run.
+    out : path
+    """
+    tables = [None if path is None else read_table(path).to_pandas() for path in (simulation, mixed)]
+    with atomic(out) as part:
+        pd.DataFrame(simulation_claims(*tables)).to_csv(part, index=False)
+
+
+def simulation_claims(simulation: pd.DataFrame | None, mixed: pd.DataFrame | None) -> list[Verdict]:
+    """Decide every qualitative claim of sec. 3.1 and App. H.1, and one of ours.
+
+    Parameters
+    ----------
+    simulation, mixed : table or None
+        As :func:`write_claims` reads them.
+    """
+    verdicts = [
+        _decide(
+            "3.1, Fig. 4a",
+            "for low beta the shared representation holds shared and specific information",
+            "at the smallest beta all three accuracies are above 0.5 by more than two standard errors",
+            lambda: _starts_high(simulation),
+        ),
+        _decide(
+            "3.1, Fig. 4a",
+            "all accuracies of the shared representation fall as beta grows",
+            "each label: lower at the largest beta than at the smallest, and no rise between neighbours, by more than "
+            "two standard errors",
+            lambda: _falls(simulation),
+        ),
+    ]
+    covers = f"each point of {{}} has one of the method's that is as good in both accuracies (within {CLOSE})"
+    for view, others in itertools.product((1, 2), (("jointopt",), BASELINES)):
+        joint = len(others) == 1
+        verdicts.append(
+            _decide(
+                "3.1, Fig. 4b" if view == 1 else "H.1, Fig. 8",
+                f"zs{view}: step-wise beats joint" if joint else f"zs{view} lies to the bottom right of all baselines",
+                f"y_s{view} against y_c: {covers.format('JointOpt' if joint else 'every baseline')}",
+                lambda view=view, others=others: _covers(simulation, f"zs{view}", others, high=f"s{view}", low="c"),
+            )
+        )
+    verdicts += [
+        _decide(
+            "H.1, Fig. 7",
+            f"zc lies to the top left of all baselines on y_c against y_s{view}, except at collapse",
+            f"{covers.format('every baseline')}, points with y_s{view} up to {COLLAPSED} left out",
+            lambda view=view: _covers(simulation, "zc", BASELINES, high="c", low=f"s{view}", above=COLLAPSED),
+        )
+        for view in (1, 2)
+    ]
+    return [
+        *verdicts,
+        _decide(
+            "H.1, Fig. 7a",
+            "at collapse DMVAE is better",
+            f"best y_c among points of zc with y_s1 up to {COLLAPSED}: DMVAE above the method",
+            lambda: _collapse(simulation),
+        ),
+        _decide(
+            "H.1, Fig. 9a",
+            "mixed data: the weight ratio rises with beta, then falls to 1",
+            "both views: the largest value lies inside the grid and is above 1.5 times that of the smallest beta; it is "
+            "below 2 at the largest beta (paper: about 20, nearly 80, 1)",
+            lambda: _weight_ratio(mixed),
+        ),
+        _decide(
+            "H.1, Fig. 9",
+            "mixed data: the learned information has a plateau in beta",
+            f"somewhere over a factor of ten in beta y_c of zc1 moves by less than {FLAT}, after a fall and before "
+            f"another by more than {FLAT}, and by less than on the entangled data",
+            lambda: _plateau(mixed, simulation),
+        ),
+        _decide(
+            "ours",
+            "linear CCA, a closed form, reaches what no trained method does",
+            "zs1, y_s1 - y_c: linear CCA above the best point of every trained method",
+            lambda: _linear(simulation),
+        ),
+    ]
+
+
+def _decide(section: str, claim: str, criterion: str, test: Callable[[], tuple[str, bool]]) -> Verdict:
+    try:
+        measured, holds = test()
+    except Missing as missing:
+        return Verdict(section, claim, criterion, str(missing), UNTESTABLE)
+    return Verdict(section, claim, criterion, measured, HOLDS if holds else FAILS)
+
+
+def _accuracies(summary: pd.DataFrame | None, methods: Sequence[str], representation: str) -> pd.DataFrame:
+    """One row a hyperparameter setting, columns ``(mean | error, label)``; settings that diverged are left out."""
+    if summary is None:
+        raise Missing("the data set was not run")
+    chosen = summary[
+        summary["method"].isin(methods)
+        & (summary["representation"] == representation)
+        & (summary["metric"] == "accuracy")
+    ]
+    if chosen.empty:
+        raise Missing(f"no {representation} of {' or '.join(methods)}")
+    chosen = chosen.assign(error=chosen["std"] / np.sqrt(chosen["n"]))
+    keys = ["method", "beta_value", "a", "lam"]
+    # Pivoting drops rows whose keys are null.
+    chosen[keys[1:]] = chosen[keys[1:]].fillna(-1)
+    return chosen.pivot_table(index=keys, columns="label", values=["mean", "error"], dropna=False).dropna(how="all")
+
+
+def _by_beta(summary: pd.DataFrame | None, representation: str) -> pd.DataFrame:
+    table = _accuracies(summary, OURS, representation)
+    table = table[table.index.get_level_values("lam") == -1].droplevel(["method", "a", "lam"]).sort_index()
+    if len(table) < 2:
+        raise Missing("fewer than two values of beta")
+    return table
+
+
+def _starts_high(summary: pd.DataFrame | None) -> tuple[str, bool]:
+    first = _by_beta(summary, "zc").iloc[0]
+    said = ", ".join(f"y_{label} {first['mean'][label]:.3f}" for label in ("s1", "c", "s2"))
+    return said, all(
+        first["mean"][label] - 0.5 > 2 * np.nan_to_num(first["error"][label]) for label in ("s1", "c", "s2")
+    )
+
+
+def _falls(summary: pd.DataFrame | None) -> tuple[str, bool]:
+    table = _by_beta(summary, "zc")
+    said, holds = [], True
+    for label in ("s1", "c", "s2"):
+        mean, error = table["mean"][label].to_numpy(), np.nan_to_num(table["error"][label].to_numpy())
+        margin = 2 * np.hypot(error[1:], error[:-1])
+        falls = mean[0] - mean[-1] > 2 * np.hypot(error[0], error[-1])
+        holds &= bool(falls and (np.diff(mean) <= margin).all())
+        said.append(f"y_{label}: {mean[0]:.3f} to {mean[-1]:.3f}, largest rise {max(np.diff(mean).max(), 0):.3f}")
+    return "; ".join(said), holds
+
+
+def _covers(
+    summary: pd.DataFrame | None,
+    representation: str,
+    others: Sequence[str],
+    *,
+    high: str,
+    low: str,
+    above: float = 0.0,
+) -> tuple[str, bool]:
+    ours = _accuracies(summary, OURS, representation)["mean"]
+    theirs = _accuracies(summary, others, representation)["mean"]
+    theirs = theirs[theirs[low] > above]
+    if theirs.empty:
+        raise Missing(f"no point of {' or '.join(others)} has y_{low} above {above}")
+    covered = (
+        (ours[high].to_numpy() >= theirs[high].to_numpy()[:, None] - CLOSE)
+        & (ours[low].to_numpy() <= theirs[low].to_numpy()[:, None] + CLOSE)
+    ).any(axis=1)
+    best = [(points[high] - points[low]).max() for points in (ours, theirs)]
+    said = (
+        f"{int(covered.sum())} of {len(theirs)} points are covered; largest y_{high} - y_{low}: "
+        f"ours {best[0]:.3f}, theirs {best[1]:.3f}"
+    )
+    return said, bool(covered.all())
+
+
+def _linear(summary: pd.DataFrame | None) -> tuple[str, bool]:
+    best = {}
+    for methods in (("linear_cca",), OURS, *((name,) for name in BASELINES)):
+        table = _accuracies(summary, methods, "zs1")["mean"]
+        best[methods[0]] = (table["s1"] - table["c"]).max()
+    said = ", ".join(f"{name} {value:.3f}" for name, value in best.items())
+    return said, best.pop("linear_cca") > max(best.values())
+
+
+def _collapse(summary: pd.DataFrame | None) -> tuple[str, bool]:
+    best = []
+    for methods in (("dmvae",), OURS):
+        table = _accuracies(summary, methods, "zc")["mean"]
+        inside = table[table["s1"] <= COLLAPSED]["c"]
+        if inside.empty:
+            raise Missing(f"no point of {methods[0]} has y_s1 up to {COLLAPSED}")
+        best.append(inside.max())
+    return f"y_c: DMVAE {best[0]:.3f}, the method {best[1]:.3f}", bool(best[0] > best[1])
+
+
+def _weight_ratio(summary: pd.DataFrame | None) -> tuple[str, bool]:
+    if summary is None:
+        raise Missing("the data set was not run")
+    rows = summary[(summary["metric"] == "weight_ratio") & summary["mean"].notna()]
+    said, holds = [], True
+    for view in (1, 2):
+        ratio = rows[rows["representation"] == f"zc{view}"].set_index("beta_value")["mean"].sort_index()
+        if len(ratio) < 3:
+            raise Missing("fewer than three values of beta")
+        first, last, peak = ratio.iloc[0], ratio.iloc[-1], ratio.idxmax()
+        holds &= bool(ratio.index[0] < peak < ratio.index[-1] and ratio[peak] > 1.5 * first and last < 2)
+        said.append(
+            f"x{view}: {first:.1f} at beta {ratio.index[0]:g}, {ratio[peak]:.1f} at {peak:g}, {last:.2f} at the end"
+        )
+    return "; ".join(said), holds
+
+
+def _plateau(mixed: pd.DataFrame | None, entangled: pd.DataFrame | None) -> tuple[str, bool]:
+    flat = _by_beta(mixed, "zc1")["mean"]["c"]
+    beside = _by_beta(entangled, "zc1")["mean"]["c"]
+    found = []
+    betas = [beta for beta in flat.index if beta > 0 and beta in beside.index]
+    for low in betas:
+        for high in (beta for beta in betas if beta >= 10 * low):
+            inside = flat[low:high]
+            move, other = inside.max() - inside.min(), beside[low:high].max() - beside[low:high].min()
+            if move < FLAT and flat.iloc[0] - inside.mean() > FLAT and inside.mean() - flat.iloc[-1] > FLAT:
+                found.append((move, other, low, high))
+    if not found:
+        return f"y_c of zc1 by beta: {', '.join(f'{beta:g}: {value:.3f}' for beta, value in flat.items())}", False
+    move, other, low, high = min(found)
+    return f"beta {low:g} to {high:g}: y_c moves by {move:.3f}, on the entangled data by {other:.3f}", bool(
+        move < other
+    )
