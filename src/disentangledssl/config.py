@@ -158,6 +158,10 @@ class SimulationData(FamilyOverrides):
 
     source: Literal["simulation"]
     make: SimulationSource
+    reading: str | None = Field(
+        default=None,
+        description="how training departs from that of the first data set with the same make: effects are tabulated",
+    )
 
 
 class ScreenData(FamilyOverrides):
@@ -196,7 +200,7 @@ class Config(Strict):
         """Return the settings of one data set: its family's, overridden by its own."""
         data = self.data[dataset]
         base = getattr(self.families, data.source).model_dump(exclude_none=False)
-        own = data.model_dump(exclude={"source", "make"}, exclude_unset=True)
+        own = data.model_dump(exclude={"source", "make", "reading"}, exclude_unset=True)
         merged = _merge(base, {key: value for key, value in own.items() if value is not None})
         if "grids" in own:  # a grid replaces the family's; it is not blended into it
             merged["grids"] = {**base["grids"], **own["grids"]}
@@ -215,6 +219,17 @@ class Config(Strict):
                 merged = _merge(merged, layer.model_dump(exclude_unset=True))
         kind = STAGE_SETTINGS[stage]
         return kind.model_validate({name: value for name, value in merged.items() if name in kind.model_fields})
+
+    def readings(self) -> dict[str, list[str]]:
+        """Return, by the data set they are compared with, the data sets whose training departs from it."""
+        known = [name for name in self.datasets if name in self.data]
+        departs = {name: bool(getattr(self.data[name], "reading", None)) for name in known}
+        found: dict[str, list[str]] = {}
+        for name in known:
+            same = [one for one in known if not departs[one] and self.data[one].make == self.data[name].make]
+            if departs[name] and same:
+                found.setdefault(same[0], []).append(name)
+        return found
 
     def folds(self, dataset: str) -> int:
         """Return how many folds a data set has (``use_folds`` of them are run)."""
@@ -322,6 +337,11 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             yield mistake(
                 "split.folds", f"{split.folds} fold is no cross-validation", "use 2 or more, or group_holdout"
             )
+        if getattr(config.data[dataset], "reading", None) and not any(
+            dataset in names for names in config.readings().values()
+        ):
+            mend = "list the data set it departs from, with the same make"
+            yield mistake("reading", "there is nothing to compare it with", mend)
         data_seeds = getattr(config.data[dataset].make, "data_seeds", [])
         if len(data_seeds) > 1 and split.kind != "random":
             yield mistake("split.kind", f"{split.kind} with several make.data_seeds", "use random")

@@ -107,8 +107,8 @@ def simulation_claims(simulation: pd.DataFrame | None, mixed: pd.DataFrame | Non
         _decide(
             "H.1, Fig. 9a",
             "mixed data: the weight ratio rises with beta, then falls to 1",
-            "both views: the largest value lies inside the grid and is above 1.5 times that of the smallest beta; it is "
-            "below 2 at the largest beta (paper: about 20, nearly 80, 1)",
+            "both views: the largest value lies inside the grid and is above 1.5 times that of the smallest beta; at "
+            "the largest beta it is below 2 (paper: about 20, nearly 80, 1)",
             lambda: _weight_ratio(mixed),
         ),
         _decide(

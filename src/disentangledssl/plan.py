@@ -29,11 +29,12 @@ CODE = {
     "representations": ["representations"],
     "tables": ["tables"],
     "claims": ["paper"],
+    "readings": ["readings"],
     "figure4a": ["figures.figure4a"],
 }
 
 INPUTS = 1000  # features of a view, for estimates
-PRESETS = ("quick", "floors", "middle")  # smallest first; tiny is for tests
+PRESETS = ("quick", "readings", "floors", "middle")  # smallest first; tiny is for tests
 
 
 class Plan:

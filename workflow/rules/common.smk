@@ -34,6 +34,7 @@ SIMULATIONS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "
 SCREENS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "screen"]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 ELSEWHERE = [name for name in CONFIG.data if name not in CONFIG.datasets]
+READINGS = CONFIG.readings()
 # A training job holds a GPU, or the promise of one; a config for the CPU asks for none.
 GPU = 0 if CONFIG.device == "cpu" else 1
 ENVIRONMENT = "../../envs/disentangledssl.yaml"
@@ -171,6 +172,7 @@ def all_outputs():
             outputs.append(f"{R}/{name}/figure4a.png")
     if SIMULATIONS:
         outputs.append(f"{R}/claims.csv")
+    outputs += [f"{R}/{name}/readings.csv" for name in READINGS]
     for name in SCREENS:
         outputs += [f"{R}/{name}/{table}.csv" for table in ("retrieval", "retrieval_summary")]
         outputs += stack_files(name, "step2", "models.safetensors")
