@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from disentangledssl.dataset import PairedDataset, read_dataset
+from disentangledssl.diagnostics import dependence_rows, information_rows, latent_rows
 from disentangledssl.evaluation import linear_probe
 from disentangledssl.evaluation.weight_ratio import weight_ratio
 from disentangledssl.files import write_table
@@ -39,29 +40,42 @@ def probe_models(models: Path, dataset_folder: Path, out: Path, *, stage: str, p
         if run["status"] != "trained":
             rows.append(named)
             continue
-        codes = stack.represent(index)
+        codes, fold = stack.represent(index), run["fold"]
+        rows += dependence_rows(named, codes, dataset, fold)
         if stage == "step2":
-            codes = {name: codes[name] for name in ("zs1", "zs2")}
+            probed = {name: codes[name] for name in ("zs1", "zs2")}
         else:
-            codes["zc"] = np.concatenate([codes["zc1"], codes["zc2"]], axis=1)
-        rows += probe_rows(named, codes, dataset, run["fold"], probe)
-        if stage == "step1" and "pure_dimensions" in dataset.info:
-            rows += [
-                named
-                | {
-                    "representation": encoder,
-                    "metric": "weight_ratio",
-                    "value": weight_ratio(stack.first_layer(index, encoder), dataset.info["pure_dimensions"]),
-                }
-                for encoder in ("zc1", "zc2")
-            ]
+            probed = codes | {"zc": np.concatenate([codes["zc1"], codes["zc2"]], axis=1)}
+        rows += probe_rows(named, probed, dataset, fold, probe)
+        if stage == "step1":
+            rows += _step1_rows(named, codes, stack, index, dataset)
     write_table(out, measurement_table(rows, PROBE_COLUMNS), {"dataset": dict(dataset.info)})
 
 
+def _step1_rows(named, codes, stack, index: int, dataset: PairedDataset) -> list[dict[str, Any]]:
+    """Measure what only some data allow: the information plane (Gaussian), the weight ratio (mixed)."""
+    rows = []
+    if dataset.info.get("gaussian"):
+        rows += information_rows(named, codes, stack.settings.kappa, dataset, stack.runs[index]["fold"])
+    if "pure_dimensions" in dataset.info:
+        pure = dataset.info["pure_dimensions"]
+        rows += [
+            named
+            | {
+                "representation": encoder,
+                "metric": "weight_ratio",
+                "value": weight_ratio(stack.first_layer(index, encoder), pure),
+            }
+            for encoder in ("zc1", "zc2")
+        ]
+    return rows
+
+
 def probe_rows(named, codes, dataset: PairedDataset, fold: int, probe) -> list[dict[str, Any]]:
-    """Probe representations of every pair, by name, for every label of the data set."""
+    """Probe representations of every pair, by name, for every label, and for the true latents where they are known."""
+    rows = latent_rows(named, codes, dataset, fold)
     train, test = dataset.pairs_in(fold, "train"), dataset.pairs_in(fold, "test")
-    return [
+    return rows + [
         named
         | {
             "representation": name,

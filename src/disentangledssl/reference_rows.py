@@ -19,6 +19,7 @@ from disentangledssl.settings import ScalingSettings
 def probe_references(dataset_folder: Path, out: Path, *, folds: int, probe: Mapping[str, Any]) -> None:
     """Probe the reference rows: chance, true latents (oracle), raw input, linear CCA."""
     # scikit-learn takes longer to import than the other function here to run.
+    from disentangledssl.diagnostics import bottleneck_rows
     from disentangledssl.probes import PROBE_COLUMNS, probe_rows
 
     dataset = read_dataset(dataset_folder)
@@ -28,6 +29,8 @@ def probe_references(dataset_folder: Path, out: Path, *, folds: int, probe: Mapp
         codes = references.probe_references(x1, x2, dataset.pairs_in(fold, "train"), dataset.latents)
         for (name, representation), values in codes.items():
             rows += probe_rows(reference_run(name, fold), {representation: values}, dataset, fold, probe)
+        if dataset.info.get("gaussian"):
+            rows += bottleneck_rows(reference_run("gaussian_bottleneck", fold), dataset, fold)
         test = dataset.pairs_in(fold, "test")
         rows += [
             reference_run("chance", fold)

@@ -34,6 +34,8 @@ class Models:
     ----------
     runs : list of mapping
         ``id``, hyperparameters, ``fold``, ``seed`` and ``status`` of each run.
+    settings : TrainingSettings
+        Of the stage.
 
     Raises
     ------
@@ -52,8 +54,8 @@ class Models:
         self.runs: list[dict[str, Any]] = info["runs"]
         self.dataset, self.device = dataset, torch.device(device)
         self.scaling = tuple(ScalingSettings.model_validate(one) for one in info["scaling"])
-        settings = STAGE_SETTINGS[info["method"]].model_validate(info["settings"])
-        self.method = load_method(info["method"])(sizes, settings, Layout(**info["layout"]))
+        self.settings = STAGE_SETTINGS[info["method"]].model_validate(info["settings"])
+        self.method = load_method(info["method"])(sizes, self.settings, Layout(**info["layout"]))
         self.method.load_state_dict(tensors)
         self.method.to(self.device)
         self._scaled: tuple[int, tuple[torch.Tensor, torch.Tensor]] | None = None

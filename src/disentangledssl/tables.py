@@ -26,6 +26,7 @@ LABELS = {
     "jointopt": "JointOpt",
     "focal": "FOCAL",
     "dmvae": "DMVAE",
+    "gaussian_bottleneck": "Gaussian bottleneck",
     "linear_cca": "Linear CCA",
     "ridge": "Ridge regression",
     "oracle": "True latents",

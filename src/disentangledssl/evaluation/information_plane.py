@@ -69,40 +69,10 @@ class Curve(NamedTuple):
 # ---------------------------------------------------------------- covariances of the views
 
 
-def population_covariances(
-    mixing1: np.ndarray, mixing2: np.ndarray, *, shared: int, latent_variance: float, noise: float
-) -> Covariances:
-    """Return the exact covariances of x_m = [zs_m, zc] T_m + N(0, noise^2 I).
-
-    The mixing of the noisy simulation is stored nowhere, but ``simulate("entangled", n, seed, 0)`` with the same n and
-    seed draws the same one: least squares of its views on its latents finds it without error.
-
-    Parameters
-    ----------
-    mixing1, mixing2 : arrays, ``(latent dimensions, features)``
-        T_m; its last ``shared`` rows carry zc.
-    shared : int
-        Dimensions of zc.
-    latent_variance : float
-        Variance of each latent dimension.
-    noise : float
-        Standard deviation of the noise in the data.
-
-    Raises
-    ------
-    ValueError
-        If ``shared`` is not between 1 and the latent dimensions of both views.
-    """
-    if not 1 <= shared <= min(len(mixing1), len(mixing2)):
-        raise ValueError(f"{shared} shared dimensions do not fit mixing of {len(mixing1)} and {len(mixing2)} latents")
-    within = (latent_variance * t.T @ t + noise**2 * np.eye(t.shape[1]) for t in (mixing1, mixing2))
-    return Covariances(*within, latent_variance * mixing1[-shared:].T @ mixing2[-shared:])
-
-
 def sample_covariances(x1: np.ndarray, x2: np.ndarray) -> Covariances:
     """Return the covariances of training pairs, ``(pairs, features of the view)`` each.
 
-    For data whose population is not known. Canonical correlations of a sample are too high: with n pairs and p and
+    Canonical correlations of a sample are too high: with n pairs and p and
     q features, I(X1; X2) gains about p q / (2 n ln 2) bits (0.1 for 100, 100 and 72,000).
 
     Raises

@@ -143,6 +143,7 @@ def write_simulation(
     labels = {label: np.concatenate([draw[2][label] for draw in draws]) for label in draws[0][2]}
     ids = [f"s{k:07d}" for k in range(len(latents))]
     info = {"name": name, "title": TITLES[variant], "stand_in": False, "source": "simulated", "data_seeds": data_seeds}
+    info["gaussian"] = variant == "noisy" and noise > 0  # with an optimum in closed form
     if variant == "mixed":
         info["pure_dimensions"] = PURE_DIMENSIONS
     for m, view in enumerate(views, 1):
