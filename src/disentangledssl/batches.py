@@ -181,7 +181,9 @@ class Feed:
         x, v, normal = [], [], []
         for stream, pairs, augment_draws, sample_draws in zip(self.streams, chosen, augmenting, sampling, strict=True):
             fold = self.folds[stream.fold]
-            x.append(augment(fold.views[m][fold.rows[m][pairs]], self.augmentation[m], augment_draws))
+            # Four times as fast as indexing by square brackets.
+            clean = fold.views[m].index_select(0, fold.rows[m].index_select(0, pairs))
+            x.append(augment(clean, self.augmentation[m], augment_draws))
             if self.second_version:
                 v.append(augment(x[-1], self.augmentation[m], augment_draws))
             if self.sample_dimensions:
