@@ -186,7 +186,9 @@ class Feed:
         x, v = [], []
         for stream, pairs, draws in zip(self.streams, chosen, augmenting, strict=True):
             fold = self.folds[stream.fold]
-            x.append(augment(fold.views[m][fold.rows[m][pairs]], self.augmentation[m], draws))
+            # Four times as fast as indexing by square brackets.
+            clean = fold.views[m].index_select(0, fold.rows[m].index_select(0, pairs))
+            x.append(augment(clean, self.augmentation[m], draws))
             if self.second_version:
                 v.append(augment(x[-1], self.augmentation[m], draws))
         return torch.stack(x), torch.stack(v) if v else None

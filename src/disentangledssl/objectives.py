@@ -5,7 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import normalize
+
+
+class _InfoNCE(torch.autograd.Function):
+    """:func:`info_nce` with its gradient by hand: one pass over the batch x batch matrix where autograd needs many."""
+
+    @staticmethod
+    def forward(ctx, a, c, temperature):
+        shift = 1 / temperature  # the largest value S can take, so that exp never overflows
+        similarity = torch.bmm(a, c.transpose(1, 2)).mul_(shift)
+        positive = similarity.diagonal(dim1=1, dim2=2).mean(1)
+        # Both directions use the same exponentials: one exp of the batch x batch matrix instead of two.
+        exponential = similarity.sub_(shift).exp_()
+        rows, columns = exponential.sum(2), exponential.sum(1)
+        ctx.save_for_backward(a, c, exponential, rows, columns)
+        ctx.shift = shift
+        return (rows.log().mean(1) + columns.log().mean(1)) / 2 + shift - positive
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        a, c, exponential, rows, columns = ctx.saved_tensors
+        factor = (gradient * (ctx.shift / 2 / rows.shape[1]))[:, None]
+        # With respect to a c^T: both softmaxes, less twice the diagonal.
+        change = ((factor / rows)[:, :, None] + (factor / columns)[:, None, :]).mul_(exponential)
+        change.diagonal(dim1=1, dim2=2).sub_(2 * factor)
+        return torch.bmm(change, c), torch.bmm(change.transpose(1, 2), a), None
 
 
 def info_nce(a: torch.Tensor, c: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -27,13 +54,7 @@ def info_nce(a: torch.Tensor, c: torch.Tensor, temperature: float) -> torch.Tens
     -----
     Source: paper sec. 2.4, App. G; negatives from the other view only, as in the authors' code.
     """
-    shift = 1 / temperature  # the largest value S can take, so that exp never overflows
-    similarity = torch.bmm(a, c.transpose(1, 2)) * shift
-    positive = similarity.diagonal(dim1=1, dim2=2).mean(1)
-    # Both directions use the same exponentials: one exp of the batch x batch matrix instead of two.
-    exponential = torch.exp(similarity - shift)
-    rows, columns = exponential.sum(2).log().mean(1), exponential.sum(1).log().mean(1)
-    return (rows + columns) / 2 + shift - positive
+    return _InfoNCE.apply(a, c, temperature)
 
 
 def mean_cosine(p: torch.Tensor, q: torch.Tensor, *, hinge: bool = False) -> torch.Tensor:

@@ -18,6 +18,7 @@ from disentangledssl.dataset import PairedDataset, read_dataset
 from disentangledssl.errors import InputError
 from disentangledssl.files import read_json, write_table
 from disentangledssl.methods import BaseMethod, Layout, load_method
+from disentangledssl.optimiser import Adam
 from disentangledssl.progress import Progress
 from disentangledssl.scaling import scale_fold
 from disentangledssl.settings import STAGE_SETTINGS, ScalingSettings, TrainingSettings
@@ -152,12 +153,7 @@ def train(
     """
     device = feed.device
     groups = model.parameter_groups()
-    # The first optimiser of a process makes PyTorch import its compiler, for a second that is start-up.
-    with phase("start-up"):
-        optimisers = {
-            name: torch.optim.Adam(parameters, lr=settings.learning_rate, fused=True)
-            for name, parameters in groups.items()
-        }
+    optimisers = {name: Adam(parameters, settings.learning_rate) for name, parameters in groups.items()}
     record, first = Record(len(model.layout.stream_of_run), feed.steps, device), 0
     state = load_checkpoint(checkpoint, identity, device) if checkpoint else None
     if state:
@@ -173,11 +169,11 @@ def train(
         for epoch in range(first, settings.epochs):
             rate = settings.learning_rate * (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
             for optimiser in optimisers.values():
-                optimiser.param_groups[0]["lr"] = rate
+                optimiser.rate = rate
             for batch in feed.epoch(epoch):
                 losses, terms = model.losses(batch)
                 for name, loss in losses.items():
-                    optimisers[name].zero_grad(set_to_none=True)
+                    optimisers[name].zero_grad()
                     # The sum couples nothing: each run's loss reaches only that run's slice.
                     loss.sum().backward(inputs=groups[name] if len(groups) > 1 else None)
                 for optimiser in optimisers.values():

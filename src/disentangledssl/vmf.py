@@ -14,6 +14,7 @@ import functools
 
 import numpy as np
 import torch
+from torch.autograd.function import once_differentiable
 
 TABLE_END = 8.5  # standard normal scores beyond this are rarer than 1e-16
 TABLE_KNOTS = 8193
@@ -72,6 +73,53 @@ def noise_around_first_axis(normal: torch.Tensor, kappa: float) -> torch.Tensor:
     return torch.cat([cosine, tangent * ((1 - cosine**2).clamp(min=0).sqrt() / length)], dim=-1)
 
 
+class _Direction(torch.autograd.Function):
+    """:func:`direction` with its gradient by hand."""
+
+    @staticmethod
+    def forward(ctx, codes):
+        length = torch.linalg.vector_norm(codes, dim=-1, keepdim=True).clamp_(min=1e-12)
+        unit = codes / length
+        ctx.save_for_backward(unit, length)
+        return unit
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        unit, length = ctx.saved_tensors
+        along = (gradient * unit).sum(-1, keepdim=True)
+        return torch.addcmul(gradient, unit, along, value=-1).div_(length)
+
+
+def direction(codes: torch.Tensor) -> torch.Tensor:
+    """Scale vectors to length one along the last axis, as ``torch.nn.functional.normalize`` does."""
+    return _Direction.apply(codes)
+
+
+class _Reflection(torch.autograd.Function):
+    """:func:`sample` with its gradient by hand.
+
+    With k = 2 (u . noise) / (u . u), the gradient g reaches the mean as k g + 2 (u . g) / (u . u) s.
+    """
+
+    @staticmethod
+    def forward(ctx, mean, noise):
+        u = -mean
+        u[..., 0].add_(1)
+        # By u's own length, not by 2 (1 - mean_1): that loses its digits for means near e1.
+        half = u.square().sum(-1, keepdim=True).clamp_(min=1e-30).div_(2)
+        scale = (u * noise).sum(-1, keepdim=True).div_(half)
+        samples = torch.addcmul(noise, u, scale, value=-1)
+        ctx.save_for_backward(u, half, scale, samples)
+        return samples
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        u, half, scale, samples = ctx.saved_tensors
+        return (gradient * scale).addcmul_(samples, (u * gradient).sum(-1, keepdim=True).div_(half)), None
+
+
 def sample(mean: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     """Reflect noise around the first axis onto the mean directions.
 
@@ -80,7 +128,7 @@ def sample(mean: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     mean : tensor, (runs, batch, dimensions)
         Unit vectors; the gradient reaches them.
     noise : tensor, (runs, batch, dimensions)
-        From :func:`noise_around_first_axis`.
+        From :func:`noise_around_first_axis`; no gradient reaches it.
 
     Returns
     -------
@@ -92,7 +140,4 @@ def sample(mean: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     The Householder reflection that swaps e1 and the mean: with u = e1 - mean,
     s = noise - 2 u (u . noise) / (u . u).
     """
-    u = torch.cat([1 - mean[..., :1], -mean[..., 1:]], dim=-1)
-    # By u's own length, not by 2 (1 - mean_1): that loses its digits for means near e1.
-    scale = (u * noise).sum(-1, keepdim=True) / u.square().sum(-1, keepdim=True).clamp(min=1e-30)
-    return noise - 2 * scale * u
+    return _Reflection.apply(mean, noise)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn.functional import normalize
+from torch.nn.functional import cross_entropy, normalize
 
 from disentangledssl.objectives import info_nce, mean_cosine, orthogonality
 
@@ -75,6 +75,24 @@ def test_info_nce_is_torchs_cross_entropy():
         logits = a[run] @ c[run].T / 0.07
         both = [torch.nn.functional.cross_entropy(side, torch.arange(9)) for side in (logits, logits.T)]
         torch.testing.assert_close(found, sum(both) / 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_info_nces_gradient_is_that_of_torchs_cross_entropy(dtype):
+    weights, found = torch.tensor([1.0, -2.0, 0.5], dtype=dtype), []
+    labels = torch.arange(32)
+    for by_hand in (True, False):
+        a, c = (unit((3, 32, 10), seed=seed, dtype=dtype).requires_grad_(True) for seed in (0, 1))
+        if by_hand:
+            value = info_nce(a, c, 0.07)
+        else:
+            logits = torch.bmm(a, c.transpose(1, 2)) / 0.07
+            both = [torch.stack([cross_entropy(one, labels) for one in side]) for side in (logits, logits.mT)]
+            value = sum(both) / 2
+        (value * weights).sum().backward()
+        found.append((value, a.grad, c.grad))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("temperature", [0.07, 0.5])

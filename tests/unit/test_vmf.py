@@ -11,7 +11,7 @@ from scipy.integrate import cumulative_simpson, quad
 from scipy.special import ive, ndtr, xlogy
 from scipy.stats import ks_2samp, kstest, vonmises_fisher
 
-from disentangledssl.vmf import noise_around_first_axis, sample
+from disentangledssl.vmf import direction, noise_around_first_axis, sample
 
 SAMPLES = 20_000
 CASES = [(d, kappa) for d in (2, 3, 10, 100) for kappa in (0.5, 10.0, 1000.0)]
@@ -205,7 +205,7 @@ def test_gradient_is_that_of_finite_differences(dimensions):
     noise = unit((2, 3, dimensions), seed=1)
 
     def from_codes(codes):
-        return sample(torch.nn.functional.normalize(codes, dim=-1), noise)
+        return sample(direction(codes), noise)
 
     assert torch.autograd.gradcheck(from_codes, codes)
     weights = unit((2, 3, dimensions), seed=2)
@@ -223,3 +223,45 @@ def test_noise_gets_no_gradient_from_a_constant_mean():
     mean, noise = unit((1, 3, 4)).requires_grad_(True), unit((1, 3, 4), seed=1)
     assert sample(mean, noise).requires_grad
     assert not sample(mean.detach(), noise).requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("runs", [1, 3])
+def test_gradients_by_hand_are_those_of_autograd(runs, dtype):
+    noise, weights = (unit((runs, 16, 100), seed=seed).to(dtype) for seed in (1, 2))
+
+    def plain(codes):
+        mean = torch.nn.functional.normalize(codes, dim=-1)
+        u = torch.eye(100, dtype=dtype)[0] - mean
+        return mean, noise - 2 * u * (u * noise).sum(-1, keepdim=True) / (u * u).sum(-1, keepdim=True)
+
+    def by_hand(codes):
+        mean = direction(codes)
+        return mean, sample(mean, noise)
+
+    found = []
+    for function in (plain, by_hand):
+        codes = (3 * unit((runs, 16, 100))).to(dtype).requires_grad_(True)
+        mean, samples = function(codes)
+        (mean * noise + samples * weights).sum().backward()
+        found.append((mean, samples, codes.grad))
+    for theirs, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_direction_is_torchs_normalize_at_zero_too():
+    results = []
+    for function in (direction, lambda x: torch.nn.functional.normalize(x, dim=-1)):
+        codes = torch.tensor([[[0.0, 0, 0], [3, 4, 0], [1e-20, 0, 0]]], requires_grad=True)
+        unit_vectors = function(codes)
+        unit_vectors[..., :2].sum().backward()
+        results.append((unit_vectors, codes.grad))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_the_gradient_has_no_gradient_of_its_own():
+    codes = unit((1, 3, 4)).requires_grad_(True)
+    (gradient,) = torch.autograd.grad(direction(codes).square().sum(), codes, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()

@@ -16,10 +16,11 @@ codes in K' (``cross_kl: as_published``; default ``own``) and has no prior among
 from __future__ import annotations
 
 import torch
-from torch.nn.functional import mse_loss, normalize
+from torch.nn.functional import mse_loss
 
 from disentangledssl.methods import BaseMethod, mlp, spread
 from disentangledssl.objectives import gaussian_kl, info_nce, product_of_experts
+from disentangledssl.vmf import direction
 
 
 class Method(BaseMethod):
@@ -61,7 +62,7 @@ class Method(BaseMethod):
         terms = {"reconstruction": reconstruction, "cross_reconstruction": cross, "kl": kl, "cross_kl": cross_kl}
         loss = reconstruction + cross + self.lam * (kl + cross_kl)
         if self.settings.info_nce_weight:
-            means = (normalize(mean, dim=-1) for mean, _ in shared)
+            means = (direction(mean) for mean, _ in shared)
             terms["info_nce"] = info_nce(*means, self.settings.temperature)
             loss = loss + self.settings.info_nce_weight * terms["info_nce"]
         return {"encoders": loss}, terms

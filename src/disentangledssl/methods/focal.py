@@ -13,10 +13,9 @@ takes its positive part (``cosine: hinge``).
 
 from __future__ import annotations
 
-from torch.nn.functional import normalize
-
 from disentangledssl.methods import FourEncoders
 from disentangledssl.objectives import info_nce, mean_cosine
+from disentangledssl.vmf import direction
 
 
 class Method(FourEncoders):
@@ -24,7 +23,7 @@ class Method(FourEncoders):
 
     def losses(self, batch):
         size, temperature = batch.x[0].shape[1], self.settings.temperature
-        zc, zs = ([normalize(code, dim=-1) for code in codes] for codes in self.encode(batch))
+        zc, zs = ([direction(code) for code in codes] for codes in self.encode(batch))
         first, second = slice(None, size), slice(size, None)
         shared = sum(info_nce(zc[0][:, version], zc[1][:, version], temperature) for version in (first, second))
         specific = sum(info_nce(code[:, first], code[:, second], temperature) for code in zs)

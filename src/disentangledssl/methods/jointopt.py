@@ -16,12 +16,11 @@ text does not (``normaliser: false``).
 from __future__ import annotations
 
 import torch
-from torch.nn.functional import normalize
 
 from disentangledssl.methods import FourEncoders, spread
 from disentangledssl.methods.step2 import specific_terms
 from disentangledssl.objectives import info_nce
-from disentangledssl.vmf import sample
+from disentangledssl.vmf import direction, sample
 
 
 class Method(FourEncoders):
@@ -32,7 +31,7 @@ class Method(FourEncoders):
     def losses(self, batch):
         zc, zs = self.encode(batch)
         draws = [spread(torch.cat(batch.noise[m::2], dim=1), self.layout.stream_of_run) for m in (0, 1)]
-        samples = [sample(normalize(code, dim=-1), noise) for code, noise in zip(zc, draws, strict=True)]
+        samples = [sample(direction(code), noise) for code, noise in zip(zc, draws, strict=True)]
         size, temperature = batch.x[0].shape[1], self.settings.temperature
         versions = (slice(None, size), slice(size, None))
         shared = sum(info_nce(*(s[:, version] for s in samples), temperature) for version in versions) / 2

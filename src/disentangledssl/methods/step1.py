@@ -6,11 +6,9 @@ Source: paper Eq. 3, sec. 2.4 and App. G; the sum of the paper's two directions 
 
 from __future__ import annotations
 
-from torch.nn.functional import normalize
-
 from disentangledssl.methods import BaseMethod, spread
 from disentangledssl.objectives import info_nce, mean_cosine
-from disentangledssl.vmf import sample
+from disentangledssl.vmf import direction, sample
 
 
 class Method(BaseMethod):
@@ -35,7 +33,7 @@ class Method(BaseMethod):
     def means(self, batch):
         """Mean directions of both views, ``(runs, batch, dimensions)`` each."""
         return [
-            normalize(encoder(spread(x, self.layout.stream_of_run)), dim=-1)
+            direction(encoder(spread(x, self.layout.stream_of_run)))
             for encoder, x in zip((self.zc1, self.zc2), batch.x, strict=True)
         ]
 

@@ -9,10 +9,10 @@ Source: paper Eq. 4, sec. 2.4 and App. G; O by unit rows or columns, see ``objec
 from __future__ import annotations
 
 import torch
-from torch.nn.functional import normalize
 
 from disentangledssl.methods import FourEncoders, mlp, spread
 from disentangledssl.objectives import info_nce, orthogonality
+from disentangledssl.vmf import direction
 
 
 class Method(FourEncoders):
@@ -56,7 +56,7 @@ def specific_terms(zc, zs, settings) -> tuple[torch.Tensor, torch.Tensor]:
     size = zc[0].shape[1] // 2
     relevance, overlap = 0, 0
     for own, other in ((0, 1), (1, 0)):
-        joint = normalize(torch.cat([zs[own], zc[other]], dim=-1), dim=-1)
+        joint = direction(torch.cat([zs[own], zc[other]], dim=-1))
         relevance = relevance + info_nce(joint[:, :size], joint[:, size:], settings.temperature)
         for version in (slice(None, size), slice(size, None)):
             overlap = overlap + orthogonality(zs[own][:, version], zc[own][:, version], settings.orthogonality)
