@@ -25,6 +25,7 @@ def config(*, simulation=None, screen=None, **top):
     content["families"]["screen"] |= {"seeds": [0], **(screen or {})}
     if "grids" not in (simulation or {}):
         content["families"]["simulation"]["grids"] = grids([0, 10], [0.01])
+    content["data"]["simulation"].pop("grids")  # those of the family are changed here
     return load_config(content, ["config.yaml"])
 
 
