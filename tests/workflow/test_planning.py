@@ -288,7 +288,7 @@ def test_added_lam_is_trained_without_the_old_ones(finished_copy, overlay):
         SIMULATION_BASELINE, {"tabulate_probes": 1}
     )
     stacks = json.loads((finished_copy / "results/small/stacks.json").read_text())["stacks"]["simulation/jointopt"]
-    assert sorted(stacks.values()) == [["a=1,lam=0.01,seed=0"], ["a=1,lam=1,seed=0"]]
+    assert sorted(map(list, stacks.values())) == [["a=1,lam=0.01,seed=0"], ["a=1,lam=1,seed=0"]]
     after = finished_copy.times("results/small/simulation/jointopt")
     assert before and before.items() <= after.items()
     lines = (finished_copy / target).read_text().splitlines()
