@@ -28,7 +28,7 @@ from torch.nn.functional import normalize
 from disentangledssl.batches import CHUNK, Augmentation, Feed, FoldData, augment
 from disentangledssl.methods import BaseMethod, Layout, load_method
 from disentangledssl.objectives import info_nce
-from disentangledssl.settings import TrainingSettings
+from disentangledssl.settings import STAGE_SETTINGS
 from disentangledssl.streams import Stream
 from disentangledssl.training import train
 
@@ -152,6 +152,7 @@ def build(stage: str, layers: int, views, hyperparameters, starts: int) -> tuple
         "dimensions": DIMENSIONS, "weight_std": 0.01, "temperature": 0.07, "kappa": 1000.0, "orthogonality": "rows",
         "augmentation": {"noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
     }  # fmt: skip
+    settings = {name: settings[name] for name in STAGE_SETTINGS[stage].model_fields}
     runs = len(hyperparameters["beta"])
     stream = Stream("benchmark", 0, 0)
     layout = Layout(hyperparameters, [stream], [0] * runs)
@@ -161,7 +162,7 @@ def build(stage: str, layers: int, views, hyperparameters, starts: int) -> tuple
             {"hidden": HIDDEN, "layers": layers, "dimensions": DIMENSIONS},
             [k * starts // runs for k in range(runs)], [0] * starts,
         )  # fmt: skip
-    checked = TrainingSettings.model_validate(settings)
+    checked = STAGE_SETTINGS[stage].model_validate(settings)
     model = load_method(stage)((WIDTH, WIDTH), checked, layout)
     model.initialise()
     for name in ("zc1", "zc2") if starts else ():
@@ -174,8 +175,9 @@ def build(stage: str, layers: int, views, hyperparameters, starts: int) -> tuple
         batch_size=BATCH,
         augmentation=(Augmentation(0.01, 0.1, None),) * 2,
         second_version=model.second_version,
-        sample_dimensions=DIMENSIONS if model.samples else None,
-        kappa=1000.0,
+        noise=model.noise,
+        dimensions=DIMENSIONS,
+        kappa=settings.get("kappa"),
     )
     return model, feed, settings
 
@@ -186,7 +188,7 @@ def time_training(
     """Train through ``train``, one round for each entry of ``threads``; drop the warm-up's numbers."""
     model, feed, settings = build(stage, layers, views, hyperparameters, starts)
     rounds = Rounds(feed, steps, [1, *threads], between)
-    record = train(model, rounds, TrainingSettings.model_validate(settings | {"epochs": len(rounds.threads)}))
+    record = train(model, rounds, STAGE_SETTINGS[stage].model_validate(settings | {"epochs": len(rounds.threads)}))
     rounds.stop()
     between()
     if record.note():

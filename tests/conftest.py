@@ -1,4 +1,4 @@
-"""What several test modules share: a tiny paired data set, small settings, one thread."""
+"""What several test modules share: a tiny paired data set, small settings of every stage, one thread."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from disentangledssl.dataset import pairs_table, splits_table, view_table
 from disentangledssl.files import write_table
+from disentangledssl.settings import STAGE_SETTINGS
 from disentangledssl.splits import group_folds
 
 MOLECULES = 48
@@ -55,16 +56,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small() -> Callable[..., dict[str, Any]]:
-    """Training settings of a small model: ``small()``, or with others, ``small(hidden=100)``."""
+    """Settings of a small model of a stage: ``small("step1")``, or with others, ``small("step1", hidden=100)``."""
+    defaults = {
+        "epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "hidden": 30, "layers": 3, "dimensions": 10,
+        "weight_std": 0.1, "temperature": 0.07, "kappa": 1000.0, "orthogonality": "rows",
+        "augmentation": {"noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
+        "normaliser": True, "cosine": "signed", "prior_expert": False, "cross_kl": "own", "info_nce_weight": 0.0,
+    }  # fmt: skip
 
-    def settings(**others: Any) -> dict[str, Any]:
-        defaults = {
-            "epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "hidden": 30, "layers": 3, "dimensions": 10,
-            "weight_std": 0.1, "temperature": 0.07, "kappa": 1000.0, "orthogonality": "rows",
-            "augmentation": {"noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
-        }  # fmt: skip
-        assert not set(others) - set(defaults)
-        return defaults | others
+    def settings(stage: str, **others: Any) -> dict[str, Any]:
+        fields = STAGE_SETTINGS[stage].model_fields
+        assert not set(others) - set(fields), f"{stage} has no {set(others) - set(fields)}"
+        return {name: value for name, value in (defaults | others).items() if name in fields}
 
     return settings
 

@@ -202,10 +202,14 @@ class Config(Strict):
         base = getattr(self.families, data.source).model_dump(exclude_none=False)
         own = data.model_dump(exclude={"source", "make", "reading"}, exclude_unset=True)
         merged = _merge(base, {key: value for key, value in own.items() if value is not None})
-        if "grids" in own:  # a grid replaces the family's; it is not blended into it
-            merged["grids"] = {**base["grids"], **own["grids"]}
-        merged["grids"] = {stage: grid for stage, grid in merged["grids"].items() if grid is not None}
+        merged["grids"] = self.grids(dataset)
         return Family.model_validate(_drop_none(merged, Family))
+
+    def grids(self, dataset: str) -> dict[str, dict[str, list[Any]]]:
+        """Return the grids of the stages that one data set is trained with."""
+        family, own = getattr(self.families, self.data[dataset].source).grids, self.data[dataset].grids or {}
+        # A grid replaces the family's; it is not blended into it.
+        return {stage: grid for stage, grid in {**family, **own}.items() if grid is not None}
 
     def training_of(self, dataset: str, stage: str) -> TrainingSettings:
         """Return the training settings of one stage on one data set: general, stage, family, data set."""
@@ -319,7 +323,7 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                 file_of(files, ["datasets", index]), "datasets", f"{dataset} is not defined under data", mend
             )
             continue
-        family, source = config.family(dataset), config.data[dataset].source
+        source = config.data[dataset].source
 
         def mistake(place: str, problem: str, mend: str, *more: str, dataset=dataset, source=source) -> InputError:
             places = [
@@ -329,6 +333,10 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             ]
             return InputError(file_of(files, *places), f"{dataset}: {place}", problem, mend)
 
+        if not config.grids(dataset):
+            yield mistake("grids", "has no stage left", "leave one that is not null")
+            continue
+        family = config.family(dataset)
         split = family.split
         if source == "screen" and (split.kind == "random" or not split.validation_fraction):
             mend = "split by groups with split.validation_fraction above 0"
@@ -354,6 +362,10 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             if set(grid) != set(STAGES[stage].axes):
                 problem = f"has the axes {sorted(grid)}, but {stage} has {list(STAGES[stage].axes)}"
                 yield mistake(f"grids.{stage}", problem, "correct the axes")
+            for axis in STAGES[stage].axes:
+                if SELECTED in grid.get(axis, []) and (stage, axis) != ("step2", "beta"):
+                    mend = "list numbers: only the beta of step 2 is selected, from those of step 1"
+                    yield mistake(f"grids.{stage}.{axis}", "holds selected", mend)
         for stage in family.grids:
             try:
                 config.training_of(dataset, stage)
@@ -366,9 +378,6 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
         if SELECTED in step2 and source != "screen":
             problem = "selected needs validation molecules, which a simulation does not have"
             yield mistake("grids.step2.beta", problem, "list numbers")
-        if SELECTED in step1:
-            mend = "list numbers: they are what is selected from"
-            yield mistake("grids.step1.beta", "holds selected", mend)
         for beta in step2:
             if beta != SELECTED and beta not in step1:
                 problem = f"{spell(beta)} is not in grids.step1.beta"

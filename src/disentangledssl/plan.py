@@ -71,8 +71,8 @@ class Plan:
         """Runs that the config asks for."""
         family = self.config.family(dataset)
         grid = {axis: family.grids[stage][axis] for axis in STAGES[stage].axes}
-        runs = expand(grid, self.config.folds(dataset), family.seeds)
-        return [run for run in runs if (run.fold or 0) < self.config.used_folds(dataset)]
+        runs, used = expand(grid, self.config.folds(dataset), family.seeds), self.config.used_folds(dataset)
+        return [run for run in runs if (run.fold or 0) < used]
 
     def stack(self, dataset: str, stage: str, stack: str) -> Stack:
         """Return one stack by its id."""
@@ -100,9 +100,9 @@ class Plan:
         Also of members, and of betas to select from, that the config no longer asks for: the inputs of a finished
         stack do not change when a value is taken out of a grid.
         """
-        found = []
+        found, several = [], self.config.folds(dataset) > 1
         for record in self.records(dataset, "step2", stack):
-            fold = record["fold"] if self.config.folds(dataset) > 1 else None
+            fold = record["fold"] if several else None
             for one in self.ledger.all_stacks(f"{dataset}/step1"):
                 betas = [run.get("beta") for run in one.runs if (run.fold, run.seed) == (fold, record["start_seed"])]
                 if betas and record["beta"] in (SELECTED, *betas):

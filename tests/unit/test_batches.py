@@ -12,10 +12,12 @@ from scipy.stats import chisquare, kstest, norm
 
 from disentangledssl import batches
 from disentangledssl.batches import Augmentation, Feed, FoldData, augment, random_subsets
-from disentangledssl.streams import Stream
+from disentangledssl.streams import Stream, generator
+from disentangledssl.vmf import noise_around_first_axis
 
 NOTHING = Augmentation(0.0, 0.0)
 PAPER = Augmentation(0.01, 0.1)
+SAMPLE = (("sample", 1), ("sample", 2))  # the noise of step 1
 
 
 def draws(seed=0):
@@ -140,7 +142,7 @@ def numbered(pairs, rows2=None):
 
 
 # All folds of a data set are given, also those that no stream uses: the smallest decides the steps.
-def feed(folds, streams, batch_size=8, augmentation=NOTHING, second_version=False, dimensions=None, kappa=10.0):
+def feed(folds, streams, batch_size=8, augmentation=NOTHING, second_version=False, noise=(), dimensions=4, kappa=10.0):
     return Feed(
         {one.fold: folds[one.fold] for one in streams},
         streams,
@@ -148,7 +150,8 @@ def feed(folds, streams, batch_size=8, augmentation=NOTHING, second_version=Fals
         batch_size=batch_size,
         augmentation=(augmentation, augmentation),
         second_version=second_version,
-        sample_dimensions=dimensions,
+        noise=noise,
+        dimensions=dimensions,
         kappa=kappa,
     )
 
@@ -197,8 +200,8 @@ def test_batch_shapes_and_what_is_not_asked_for():
     streams = [stream(), stream(seed=1)]
     batch = next(feed({0: numbered(20)}, streams).epoch(0))
     assert batch.v is None
-    assert batch.noise is None
-    batch = next(feed({0: numbered(20)}, streams, second_version=True, dimensions=5).epoch(0))
+    assert batch.noise == ()
+    batch = next(feed({0: numbered(20)}, streams, second_version=True, noise=SAMPLE, dimensions=5).epoch(0))
     assert [tuple(x.shape) for x in (*batch.x, *batch.v)] == [(2, 8, 3), (2, 8, 2)] * 2
     assert [tuple(noise.shape) for noise in batch.noise] == [(2, 8, 5)] * 2
 
@@ -207,7 +210,7 @@ def same(first, second):
     """Whether two lists of mini-batches hold the same numbers."""
 
     def tensors(batch):
-        return [*batch.x, *(batch.v or ()), *(batch.noise or ())]
+        return [*batch.x, *(batch.v or ()), *batch.noise]
 
     return len(first) == len(second) and all(
         torch.equal(a, b)
@@ -217,8 +220,8 @@ def same(first, second):
 
 
 def only(batch, place):
-    def cut(pair):
-        return tuple(x[place : place + 1] for x in pair)
+    def cut(tensors):
+        return tuple(x[place : place + 1] for x in tensors)
 
     return batches.Batch(cut(batch.x), cut(batch.v), cut(batch.noise))
 
@@ -233,7 +236,7 @@ def random_fold(pairs, seed):
 def test_a_stream_does_not_know_who_else_is_in_the_stack(dimensions):
     folds = {0: random_fold(50, 0), 1: random_fold(57, 1)}
     streams = [stream(0, 0), stream(1, 0), stream(0, 1), stream(1, 5)]
-    options = {"augmentation": PAPER, "second_version": True, "dimensions": dimensions}
+    options = {"augmentation": PAPER, "second_version": True, "noise": SAMPLE, "dimensions": dimensions}
     together = list(feed(folds, streams, **options).epoch(2))
     for place, one in enumerate(streams):
         alone = list(feed(folds, [one], **options).epoch(2))
@@ -241,7 +244,7 @@ def test_a_stream_does_not_know_who_else_is_in_the_stack(dimensions):
 
 
 def test_an_epoch_does_not_depend_on_those_before():
-    options = {"augmentation": PAPER, "second_version": True, "dimensions": 4}
+    options = {"augmentation": PAPER, "second_version": True, "noise": SAMPLE}
     one = feed({0: random_fold(50, 0)}, [stream()], **options)
     for epoch in range(3):
         list(one.epoch(epoch))
@@ -252,7 +255,7 @@ def test_an_epoch_does_not_depend_on_those_before():
 def test_seeds_folds_and_data_sets_differ():
     data = random_fold(50, 0)  # both folds alike, so that only the key can tell them apart
     streams = [stream(0, 0), stream(0, 1), stream(1, 0), Stream("other", 0, 0)]
-    drawn = [next(feed({0: data, 1: data}, [one], dimensions=4).epoch(0)) for one in streams]
+    drawn = [next(feed({0: data, 1: data}, [one], noise=SAMPLE).epoch(0)) for one in streams]
     for first, second in itertools.combinations(drawn, 2):
         assert not torch.equal(first.x[0], second.x[0])
         assert not torch.equal(first.noise[0], second.noise[0])
@@ -261,7 +264,7 @@ def test_seeds_folds_and_data_sets_differ():
 def test_noise_is_the_same_whatever_kappa_draws_from_it():
     # The stream gives normal numbers; kappa only bends the cosine: the tangent directions are the same.
     def tangents(kappa):
-        noise = next(feed({0: random_fold(50, 0)}, [stream()], dimensions=4, kappa=kappa).epoch(0)).noise[0][..., 1:]
+        noise = next(feed({0: random_fold(50, 0)}, [stream()], noise=SAMPLE, kappa=kappa).epoch(0)).noise[0][..., 1:]
         return torch.nn.functional.normalize(noise, dim=-1)
 
     torch.testing.assert_close(tangents(1.0), tangents(50.0))
@@ -270,16 +273,88 @@ def test_noise_is_the_same_whatever_kappa_draws_from_it():
 def test_views_are_augmented_and_sampled_apart():
     one = random_fold(400, 0)
     alike = FoldData((one.views[0], one.views[0]), one.rows)
-    batch = next(feed({0: alike}, [stream()], 400, PAPER, dimensions=4).epoch(0))
+    batch = next(feed({0: alike}, [stream()], 400, PAPER, noise=SAMPLE).epoch(0))
     assert not torch.equal(batch.x[0], batch.x[1])
     assert not torch.equal(batch.noise[0], batch.noise[1])
 
 
 def test_noise_is_unit_vectors_around_the_first_axis():
-    batch = next(feed({0: random_fold(400, 0)}, [stream()], 400, dimensions=6, kappa=50.0).epoch(0))
+    batch = next(feed({0: random_fold(400, 0)}, [stream()], 400, noise=SAMPLE, dimensions=6, kappa=50.0).epoch(0))
     for noise in batch.noise:
         torch.testing.assert_close(noise.norm(dim=-1), torch.ones(1, 400))
         assert noise[..., 0].mean() > 0.9
+
+
+# ---------------------------------------------------------------- noise by name
+
+DMVAE = (("private", 1), ("private", 2), ("shared", 1), ("shared", 2), ("joint", 0))
+
+
+def noise_of(names, *, epoch=0, pairs=400, **others):
+    """Noise of a mini-batch of all pairs, by name."""
+    batch = next(feed({0: random_fold(pairs, 0)}, [stream()], pairs, noise=names, **others).epoch(epoch))
+    assert len(batch.noise) == len(names)
+    return dict(zip(names, batch.noise, strict=True))
+
+
+def test_noise_comes_from_the_generator_of_its_name():
+    for name, found in noise_of(DMVAE, epoch=3, kappa=None).items():
+        purpose, view = name
+        draws = generator(stream(), purpose, view=view, epoch=3)
+        assert torch.equal(found[0], torch.randn(400, 4, generator=draws))
+
+
+def test_noise_of_every_name_is_different():
+    drawn = noise_of((*DMVAE, *SAMPLE), kappa=None)
+    for first, second in itertools.combinations(drawn.values(), 2):
+        assert not torch.equal(first, second)
+        assert abs(np.corrcoef(first.flatten(), second.flatten())[0, 1]) < 0.1
+
+
+def test_noise_of_a_name_does_not_depend_on_the_other_names():
+    whole = noise_of(DMVAE, kappa=None)
+    for names in (DMVAE[:1], DMVAE[3:], DMVAE[::-1]):
+        for name, found in noise_of(names, kappa=None).items():
+            assert torch.equal(found, whole[name])
+
+
+def test_noise_without_kappa_is_standard_normal():
+    for found in noise_of(DMVAE, pairs=2000, dimensions=5, kappa=None).values():
+        for dimension in range(5):
+            assert kstest(found[0, :, dimension].numpy(), norm.cdf).pvalue > 1e-3
+        assert np.abs(np.corrcoef(found[0].T.numpy()) - np.eye(5)).max() < 0.1
+
+
+def test_noise_with_kappa_is_that_of_the_sphere():
+    for name, found in noise_of(SAMPLE, kappa=7.0).items():
+        draws = generator(stream(), name[0], view=name[1], epoch=0)
+        torch.testing.assert_close(found[0], noise_around_first_axis(torch.randn(400, 4, generator=draws), 7.0))
+
+
+def test_noise_goes_on_from_chunk_to_chunk(monkeypatch):
+    options = {"batch_size": 5, "noise": DMVAE, "kappa": None}
+    whole = [batch.noise for batch in feed({0: random_fold(50, 0)}, [stream()], **options).epoch(0)]
+    drawn = {name: torch.cat([noise[k] for noise in whole], dim=1) for k, name in enumerate(DMVAE)}
+    for name, found in drawn.items():
+        assert len(torch.unique(found[0], dim=0)) == 50, f"{name}: a sample came twice"
+    monkeypatch.setattr(batches, "CHUNK", 4)
+    pieces = [batch.noise for batch in feed({0: random_fold(50, 0)}, [stream()], **options).epoch(0)]
+    for k, name in enumerate(DMVAE):
+        first = torch.cat([noise[k] for noise in pieces], dim=1)
+        assert len(torch.unique(first[0], dim=0)) == 50, f"{name}: a chunk came twice"
+
+
+# As drawn before noise had names: other values here would move every trained number of step 1.
+STEP1_NOISE = {
+    1: [[0.9454743, -0.2914898, -0.1452998], [0.9526872, -0.2346289, -0.1932262]],
+    2: [[0.8466273, 0.5042396, -0.1701899], [0.9276631, -0.3710688, 0.0418227]],
+}
+
+
+@pytest.mark.parametrize("view", [1, 2])
+def test_noise_of_step1_stays_what_it_was(view):
+    noise = noise_of(SAMPLE, epoch=1, pairs=50, dimensions=3, kappa=10.0)["sample", view]
+    torch.testing.assert_close(noise[0, :2], torch.tensor(STEP1_NOISE[view]), atol=1e-6, rtol=0)
 
 
 # ---------------------------------------------------------------- the second version
@@ -361,5 +436,5 @@ def test_a_batch_is_no_larger_than_the_smallest_fold():
 def test_global_generators_are_left_alone():
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    list(feed({0: random_fold(50, 0)}, [stream()], 8, PAPER, True, 4).epoch(0))
+    list(feed({0: random_fold(50, 0)}, [stream()], 8, PAPER, True, SAMPLE).epoch(0))
     assert torch.equal(before, torch.get_rng_state())

@@ -14,13 +14,14 @@ from disentangledssl.codeversion import WITHOUT_EFFECT, code_version
 from disentangledssl.plan import CODE
 
 SOURCE = Path(disentangledssl.__file__).parent
+METHODS = ("clip", "step1", "step2", "jointopt", "focal", "dmvae")
 # What the rules ask for: a step and, where a stage is trained or measured, its method.
 STEPS = {
     **{step: CODE[step] for step in CODE if step not in ("train", "probe", "retrieval", "representations")},
     **{
         f"{step} {method}": [*CODE[step], f"methods.{method}"]
         for step in ("train", "probe", "retrieval", "representations")
-        for method in ("clip", "step1", "step2")
+        for method in METHODS
     },
 }
 TRAINING = {step for step in STEPS if step.startswith("train ")}
@@ -115,7 +116,9 @@ def test_a_docstring_of_a_class_and_of_a_function_change_nothing(package):
     assert package.changed("encoders", lambda text: re.sub(r' """(?=\w)', ' """Well: ', text)) == set()
 
 
-@pytest.mark.parametrize("module", ["errors", "progress", "timings", "files", "config", "plan", "runs", "codeversion"])
+@pytest.mark.parametrize(
+    "module", ["errors", "progress", "timings", "files", "config", "plan", "runs", "codeversion", "settings"]
+)
 def test_what_only_a_person_reads_changes_nothing(package, module):
     assert package.changed(module, add("MORE = True")) == set()
 
@@ -132,9 +135,13 @@ def test_order_of_the_modules_does_not_matter():
     assert code_version("vmf", "objectives") == code_version("objectives", "vmf")
 
 
-def test_description_of_a_setting_changes_nothing(package):
-    """Settings carry a description for people; it decides no number, and a reworded one must not cost a training."""
-    assert package.changed("settings", swap("passes over the training pairs", "passes over all pairs")) == set()
+def test_a_new_setting_of_one_stage_changes_nothing(package):
+    """Values are parameters of the rules; a new field, or a reworded description, must not cost a training."""
+    for edit in (
+        swap("passes over the training pairs", "passes over all pairs"),
+        swap("    normaliser: bool", "    more: bool = True\n    normaliser: bool"),
+    ):
+        assert package.changed("settings", edit) == set()
 
 
 # What changes something
@@ -146,11 +153,17 @@ def test_objective_changes_training_and_what_is_measured_and_no_data(package):
     assert not changed & {"simulate", "curate", "mol2vec", "split", "selection", "tables", "figure4a"}
 
 
+def steps_of(*methods: str) -> set[str]:
+    """Steps in which methods are trained or measured."""
+    return {f"{step} {method}" for step in ("train", "probe", "retrieval", "representations") for method in methods}
+
+
 def test_formula_changes_its_method_only(package):
-    changed = package.changed("methods/clip", add("MORE = True"))
-    assert changed == {"train clip", "probe clip", "retrieval clip", "representations clip"}
-    changed = package.changed("methods/step2", swap("overlap = overlap / 2", "overlap = overlap / 3"))
-    assert changed == {"train step2", "probe step2", "retrieval step2", "representations step2"}
+    for method in ("clip", "jointopt", "focal", "dmvae"):
+        assert package.changed(f"methods/{method}", add("MORE = True")) == steps_of(method)
+    # JointOpt's terms of the specific codes are those of step 2.
+    changed = package.changed("methods/step2", swap("return relevance, overlap / 2", "return relevance, overlap / 3"))
+    assert changed == steps_of("step2", "jointopt")
 
 
 def test_step1_is_part_of_clip_too(package):

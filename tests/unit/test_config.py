@@ -12,7 +12,7 @@ import yaml
 
 from disentangledssl.config import STAGES, Config, ConfigErrors, json_schema, load_config
 from disentangledssl.errors import InputError
-from disentangledssl.settings import TrainingSettings
+from disentangledssl.settings import STAGE_SETTINGS, TrainingSettings
 
 REPOSITORY = Path(__file__).parents[2]
 FULL = REPOSITORY / "config.yaml"
@@ -156,11 +156,11 @@ ONE_MISTAKE = {
     ),
     # None of the words that may stand there.
     "no such device": ("device: gpu", "device: ", "'auto', 'cpu' or 'cuda', got 'gpu'"),
-    "no such stage": ("stages: {step3: {}}", "stages.step3: ", "'clip', 'step1' or 'step2', got 'step3'"),
+    "no such stage": ("stages: {step3: {}}", "stages: step3 is no setting; did you mean step2?"),
     "no such axis": (
         "families: {simulation: {grids: {step1: {bta: [1]}}}}",
         "families.simulation.grids.step1.bta: ",
-        "'beta' or 'lam', got 'bta'",
+        "'beta', 'a' or 'lam', got 'bta'",
     ),
     "no such word in a grid": (
         "families: {screen: {grids: {step2: {beta: [selectd], lam: [1]}}}}",
@@ -181,13 +181,13 @@ ONE_MISTAKE = {
     "data set not defined": ("datasets: [simulaton]", "datasets: simulaton is not defined", "did you mean simulation?"),
     # Things that do not go together.
     "step 2 from a beta that step 1 lacks": (
-        "datasets: [simulation]\nfamilies: {simulation: {grids: {step2: {beta: [0, 7], lam: [1]}}}}",
+        "datasets: [simulation]\ndata: {simulation: {grids: {step2: {beta: [0, 7], lam: [1]}}}}",
         "simulation",
         "grids.step2.beta: 7",
         "is not in grids.step1.beta; add it there",
     ),
     "selected without validation": (
-        "datasets: [simulation]\nfamilies: {simulation: {grids: {step2: {beta: [selected], lam: [1]}}}}",
+        "datasets: [simulation]\ndata: {simulation: {grids: {step2: {beta: [selected], lam: [1]}}}}",
         "simulation",
         "selected",
         "validation",
@@ -211,7 +211,7 @@ ONE_MISTAKE = {
         "simulation: seeds: holds a value twice (0, 1, 0); list each once",
     ),
     "value twice": (
-        "datasets: [simulation]\nfamilies: {simulation: {grids: {step2: {beta: [1, 5, 1.0], lam: [1]}}}}",
+        "datasets: [simulation]\ndata: {simulation: {grids: {step2: {beta: [1, 5, 1.0], lam: [1]}}}}",
         "simulation: grids.step2.beta: holds a value twice",
         "; list each once",
     ),
@@ -225,6 +225,81 @@ ONE_MISTAKE = {
         "datasets: [lincs_cells]\nfamilies: {screen: {grids: {clip: {beta: [0]}}}}",
         "lincs_cells",
         "grids.clip: has the axes ['beta']",
+    ),
+    "selected in another stage": (
+        "datasets: [simulation]\ndata: {simulation: {grids: {jointopt: {a: [1, selected], lam: [1]}}}}",
+        "simulation: grids.jointopt.a: holds selected; list numbers",
+    ),
+    "selected lam": (
+        "datasets: [lincs_cells]\nfamilies: {screen: {grids: {step2: {beta: [1], lam: [selected]}}}}",
+        "lincs_cells: grids.step2.lam: holds selected; list numbers",
+    ),
+    "axis too few": (
+        "datasets: [simulation_mixed]\ndata: {simulation_mixed: {grids: {focal: {a: [1]}}}}",
+        "simulation_mixed: grids.focal: has the axes ['a'], but focal has ['a', 'lam']; correct the axes",
+    ),
+    "axis of another method": (
+        "datasets: [simulation]\ndata: {simulation: {grids: {dmvae: {a: [1], lam: [1]}}}}",
+        "simulation: grids.dmvae: has the axes ['a', 'lam'], but dmvae has ['lam']; correct the axes",
+    ),
+    "a twice": (
+        "datasets: [simulation]\ndata: {simulation: {grids: {focal: {a: [1, 1.0], lam: [1]}}}}",
+        "simulation: grids.focal.a: holds a value twice",
+    ),
+    "no stage left": (
+        "datasets: [simulation_mixed]\nfamilies: {simulation: {grids: {step1: null}}}",
+        "simulation_mixed: grids: has no stage left; leave one that is not null",
+    ),
+    "step 1 taken out and step 2 left": (
+        "datasets: [simulation]\n"
+        "data: {simulation: {grids: {step1: null, step2: {beta: [1], lam: [1]}}}}",
+        "simulation: grids.step2.beta: 1 is not in grids.step1.beta; add it there",
+    ),
+    "null for the values of an axis": (
+        "data: {simulation: {grids: {jointopt: {a: null}}}}",
+        "data.simulation.grids.jointopt.a: ",
+        "list",
+        "got None",
+    ),
+    "no such stage in a grid": (
+        "data: {simulation: {grids: {jointop: null}}}",
+        "data.simulation.grids.jointop: ",
+        "'jointopt'",
+        "got 'jointop'",
+    ),
+    # Settings by stage.
+    "typo in a stage": (
+        "stages: {jointopt: {normalizer: true}}",
+        "stages.jointopt: normalizer is no setting; did you mean normaliser?",
+    ),
+    "setting of another stage": (
+        "stages: {clip: {kappa: 3}}",
+        "stages.clip: kappa is no setting; known here: augmentation, batch_size, ",
+    ),
+    "setting of another stage in a family": (
+        "families: {screen: {stages: {focal: {orthogonality: rows}}}}",
+        "families.screen.stages.focal: orthogonality is no setting; known here: ",
+    ),
+    "setting of another stage in a data set": (
+        "data: {simulation: {stages: {step1: {orthogonality: rows}}}}",
+        "data.simulation.stages.step1: orthogonality is no setting; known here: ",
+    ),
+    "setting of one stage for all": (
+        "training: {normaliser: true}",
+        "training: normaliser is no setting; known here: ",
+    ),
+    "no such cosine": ("stages: {focal: {cosine: hing}}", "stages.focal.cosine: ", "'signed' or 'hinge', got 'hing'"),
+    "no such divergence": (
+        "data: {simulation: {stages: {dmvae: {cross_kl: mine}}}}",
+        "data.simulation.stages.dmvae.cross_kl: ",
+        "'own' or 'as_published', got 'mine'",
+    ),
+    "number for a yes or no": ("stages: {dmvae: {prior_expert: 1}}", "stages.dmvae.prior_expert: ", "boolean, got 1"),
+    "null for a stage's settings": ("stages: {focal: null}", "stages.focal: ", "got None"),
+    "null for a setting of a stage": (
+        "stages: {jointopt: {normaliser: null}}",
+        "stages.jointopt.normaliser: ",
+        "got None",
     ),
     "empty grid": (
         "datasets: [simulation]\nfamilies: {simulation: {grids: {step1: {beta: []}}}}",
@@ -284,7 +359,8 @@ def test_several_mistakes_are_named_at_once(sentences):
 def test_several_crossed_mistakes_are_named_at_once(sentences):
     found = sentences(
         "datasets: [simulation, simulaton, lincs_cells]\n"
-        "families: {simulation: {grids: {step2: {beta: [7, 8], lam: [1]}}}, screen: {split: {validation_fraction: 0}}}"
+        "data: {simulation: {grids: {step2: {beta: [7, 8], lam: [1]}}}}\n"
+        "families: {screen: {split: {validation_fraction: 0}}}"
     )
     for part in ("simulaton is not defined", "7", "8", "lincs_cells"):
         assert any(part in sentence for sentence in found), part
@@ -346,16 +422,124 @@ def test_precedence_of_training_settings(tmp_path, below, above):
 
 def test_overrides_reach_nobody_else(tmp_path):
     config = load(*LAYERS, tmp_path=tmp_path)
-    hidden = {
-        (dataset, stage): config.training_of(dataset, stage).hidden
-        for dataset in ("simulation", "simulation_noisy", "lincs_cells")
-        for stage in STAGES
+    for stage in STAGES:
+        hidden = {
+            name: config.training_of(name, stage).hidden for name in ("simulation", "simulation_noisy", "lincs_cells")
+        }
+        own = stage == "step2"
+        assert hidden == {"simulation": 5 + own, "simulation_noisy": 3 + own, "lincs_cells": 2560}, stage
+
+
+# Settings by stage
+
+
+def test_every_stage_gets_its_own_settings_and_no_others():
+    config = load()
+    for dataset in config.datasets:
+        for stage in config.grids(dataset):
+            found = config.training_of(dataset, stage)
+            assert type(found) is STAGE_SETTINGS[stage]
+    step1 = config.training_of("simulation", "step1").model_dump()
+    assert step1["kappa"] == 1000 and "orthogonality" not in step1
+    jointopt = config.training_of("simulation", "jointopt")
+    assert (jointopt.normaliser, jointopt.kappa, jointopt.orthogonality) == (True, 1000, "rows")
+    assert config.training_of("simulation", "focal").cosine == "signed"
+    dmvae = config.training_of("simulation", "dmvae").model_dump()
+    assert (dmvae["prior_expert"], dmvae["cross_kl"], dmvae["info_nce_weight"]) == (False, "own", 0)
+    assert not {"kappa", "orthogonality", "normaliser", "cosine"} & set(dmvae)
+
+
+# Who is trained again: stages whose settings change with one value.
+REACHES = {
+    "training: {orthogonality: columns}": {"step2", "jointopt"},
+    "training: {kappa: 10}": {"step1", "jointopt"},
+    "training: {temperature: 0.2}": set(STAGES),
+    "training: {epochs: 3}": set(STAGES) - {"step2"},  # which has epochs of its own
+    "families: {simulation: {training: {orthogonality: columns}}}": {"step2", "jointopt"},
+    "data: {simulation: {training: {kappa: 10}}}": {"step1", "jointopt"},
+    "stages: {jointopt: {normaliser: false}}": {"jointopt"},
+    "stages: {jointopt: {orthogonality: columns}}": {"jointopt"},
+    "families: {simulation: {stages: {focal: {cosine: hinge}}}}": {"focal"},
+    "data: {simulation: {stages: {dmvae: {cross_kl: as_published}}}}": {"dmvae"},
+    "data: {simulation: {stages: {dmvae: {info_nce_weight: 1}}}}": {"dmvae"},
+    "data: {simulation_noisy: {training: {kappa: 10}}}": set(),
+    "families: {screen: {training: {temperature: 0.2}}}": set(),
+}
+
+
+@pytest.mark.parametrize("overlay", REACHES)
+def test_a_changed_value_changes_the_stages_that_use_it(tmp_path, overlay):
+    before, after = load(), load(overlay, tmp_path=tmp_path)
+    changed = {
+        stage for stage in STAGES if before.training_of("simulation", stage) != after.training_of("simulation", stage)
     }
-    assert hidden == {
-        ("simulation", "clip"): 5, ("simulation", "step1"): 5, ("simulation", "step2"): 6,
-        ("simulation_noisy", "clip"): 3, ("simulation_noisy", "step1"): 3, ("simulation_noisy", "step2"): 4,
-        ("lincs_cells", "clip"): 2560, ("lincs_cells", "step1"): 2560, ("lincs_cells", "step2"): 2560,
-    }  # fmt: skip
+    assert changed == REACHES[overlay]
+
+
+OWN_LAYERS = [
+    "stages: {dmvae: {info_nce_weight: 1}}",
+    "families: {simulation: {stages: {dmvae: {info_nce_weight: 2}}}}",
+    "data: {simulation: {stages: {dmvae: {info_nce_weight: 3}}}}",
+]
+
+
+@pytest.mark.parametrize("above", range(len(OWN_LAYERS)))
+@pytest.mark.parametrize("below", range(len(OWN_LAYERS)))
+def test_precedence_of_a_setting_that_one_stage_has(tmp_path, below, above):
+    config = load(OWN_LAYERS[above], OWN_LAYERS[below], tmp_path=tmp_path)
+    assert config.training_of("simulation", "dmvae").info_nce_weight == max(below, above) + 1
+    assert config.training_of("simulation", "dmvae").cross_kl == "own"
+
+
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [("focal", "cosine"), ("jointopt", "normaliser"), ("dmvae", "prior_expert"), ("dmvae", "info_nce_weight")],
+)
+def test_missing_setting_of_a_stage_is_one_sentence(tmp_path, stage, name):
+    """No model can demand it: it is asked for where the stage is trained, and nowhere else."""
+    content = yaml.safe_load(FULL.read_text()) | {"datasets": ["simulation"]}
+    del content["stages"][stage][name]
+    with pytest.raises(InputError) as error:
+        load_config(content, [FULL])
+    (sentence,) = str(error.value).splitlines()
+    assert f"simulation: stages.{stage}.{name}: is missing; add it; config.yaml shows every setting." in sentence
+    content["data"]["simulation"]["grids"][stage] = None
+    load_config(content, [FULL])
+    content["data"]["simulation"]["grids"].pop(stage)
+    load_config(content, [FULL])
+
+
+def test_a_setting_may_be_given_for_one_data_set_alone():
+    content = yaml.safe_load(FULL.read_text()) | {"datasets": ["simulation"]}
+    content["data"]["simulation"]["stages"] = {"focal": {"cosine": content["stages"]["focal"].pop("cosine")}}
+    assert load_config(content, [FULL]).training_of("simulation", "focal").cosine == "signed"
+
+
+# Stages taken out
+
+
+def test_null_takes_a_stage_out(tmp_path):
+    config = load("data: {simulation: {grids: {focal: null, dmvae: null}}}", tmp_path=tmp_path)
+    assert list(config.family("simulation").grids) == list(config.grids("simulation")) == ["step1", "step2", "jointopt"]
+
+
+def test_null_of_a_data_set_takes_a_stage_of_its_family_out(tmp_path):
+    config = load("data: {lincs_cells: {grids: {clip: null}}}", tmp_path=tmp_path)
+    assert list(config.family("lincs_cells").grids) == ["step1", "step2"]
+    assert list(config.family("cell_injury").grids) == ["clip", "step1", "step2"]
+
+
+def test_null_of_a_family_takes_a_stage_out_of_every_data_set_without_its_own(tmp_path):
+    overlay = "families: {screen: {grids: {step2: null}}}\ndata: {cell_injury: {grids: {step2: {beta: [0], lam: [1]}}}}"
+    config = load(overlay, tmp_path=tmp_path)
+    assert list(config.family("lincs_cells").grids) == ["clip", "step1"]
+    assert config.family("cell_injury").grids["step2"] == {"beta": [0], "lam": [1]}
+
+
+def test_a_later_overlay_brings_a_stage_back(tmp_path):
+    out, back = (f"data: {{simulation: {{grids: {{dmvae: {grid}}}}}}}" for grid in ("null", "{lam: [5]}"))
+    assert load(out, back, tmp_path=tmp_path).family("simulation").grids["dmvae"] == {"lam": [5]}
+    assert "dmvae" not in load(back, out, tmp_path=tmp_path).family("simulation").grids
 
 
 def test_override_of_one_setting_keeps_the_others(tmp_path):

@@ -36,10 +36,23 @@ def test_run_columns():
            "seed": 3, "status": "trained", "start_seed": 3}  # fmt: skip
     assert run_columns(run, "step2") == {
         "run": "beta=selected,lam=0.1,fold=2,seed=3", "stage": "step2", "beta": "selected", "beta_value": 5.0,
-        "lam": 0.1, "fold": 2, "seed": 3, "status": "trained",
+        "a": None, "lam": 0.1, "fold": 2, "seed": 3, "status": "trained",
     }  # fmt: skip
     clip = run_columns({"id": "seed=0", "fold": 0, "seed": 0, "status": "diverged"}, "clip")
-    assert clip["beta"] is clip["beta_value"] is clip["lam"] is None
+    assert clip["beta"] is clip["beta_value"] is clip["a"] is clip["lam"] is None
+
+
+def test_run_columns_of_a_baseline():
+    run = {"id": "a=10,lam=0.1,seed=3", "a": 10, "lam": 0.1, "fold": 0, "seed": 3, "status": "trained"}
+    row = run_columns(run, "jointopt")
+    assert list(row) == list(RUN_COLUMNS)
+    assert row == {
+        "run": "a=10,lam=0.1,seed=3", "stage": "jointopt", "beta": None, "beta_value": None, "a": 10, "lam": 0.1,
+        "fold": 0, "seed": 3, "status": "trained",
+    }  # fmt: skip
+    table = measurement_table([row, row | {"a": 0.01}], RUN_COLUMNS)
+    assert table.schema.field("a").type == pa.float64()
+    assert table["a"].to_pylist() == [10.0, 0.01]
 
 
 @pytest.mark.parametrize("beta", [0, 0.0, 1, 1.0, 0.1, 0.5, 1000.0, 1e-07, 1e-05, 0.001, "selected"])
@@ -75,7 +88,7 @@ def models(tiny, small, plain, tmp_path_factory):
     folder = tmp_path_factory.mktemp("stack")
     path = folder / "models.safetensors"
     train_stack(
-        "step1", tiny, RUNS, settings=small(epochs=1), scaling=[plain, plain], models=path,
+        "step1", tiny, RUNS, settings=small("step1", epochs=1), scaling=[plain, plain], models=path,
         history=folder / "history.parquet",
     )  # fmt: skip
     tensors, info = load_models(path)
@@ -89,8 +102,8 @@ def step2_models(tiny, small, plain, models, tmp_path_factory):
     folder = tmp_path_factory.mktemp("step2")
     run = {"id": "beta=1,lam=0.1,fold=0,seed=0", "beta": 1, "lam": 0.1, "fold": 0, "seed": 0, "start_seed": 0}
     train_stack(
-        "step2", tiny, [run], settings=small(epochs=1), scaling=[plain, plain], models=folder / "models.safetensors",
-        history=folder / "history.parquet", starts=[models],
+        "step2", tiny, [run], settings=small("step2", epochs=1), scaling=[plain, plain],
+        models=folder / "models.safetensors", history=folder / "history.parquet", starts=[models],
     )  # fmt: skip
     return folder / "models.safetensors"
 
@@ -135,6 +148,38 @@ def test_probes_of_step2_are_of_the_specific_representations(step2_models, tiny,
     rows = read_table(tmp_path / "probes.parquet").to_pylist()
     assert [row["representation"] for row in rows] == ["zs1", "zs2"]
     assert {(row["stage"], row["lam"]) for row in rows} == {("step2", 0.1)}
+
+
+BASELINES = {
+    "jointopt": [{"id": f"a={a},lam=0.1,fold=0,seed=0", "a": a, "lam": 0.1, "fold": 0, "seed": 0} for a in (1, 10)],
+    "focal": [{"id": "a=0.5,lam=0,fold=1,seed=0", "a": 0.5, "lam": 0, "fold": 1, "seed": 0}],
+    "dmvae": [{"id": "lam=1e-05,fold=0,seed=0", "lam": 1e-5, "fold": 0, "seed": 0}],
+}
+
+
+@pytest.mark.parametrize("stage", BASELINES)
+def test_probes_of_a_baseline_are_of_all_its_representations(tiny, small, plain, stage, tmp_path):
+    models, runs = tmp_path / "models.safetensors", BASELINES[stage]
+    train_stack(
+        stage, tiny, runs, settings=small(stage, epochs=1), scaling=[plain, plain], models=models,
+        history=tmp_path / "history.parquet",
+    )  # fmt: skip
+    probe_models(models, tiny, tmp_path / "probes.parquet", stage=stage, probe=PROBE)
+    rows, dataset = read_table(tmp_path / "probes.parquet").to_pylist(), read_dataset(tiny)
+    stack, labels = Models(models, dataset), dataset.labels["c"]
+    assert len(rows) == 5 * len(runs)
+    for index, run in enumerate(runs):
+        codes = stack.represent(index)
+        codes["zc"] = np.hstack([codes["zc1"], codes["zc2"]])
+        train, test = dataset.pairs_in(run["fold"], "train"), dataset.pairs_in(run["fold"], "test")
+        own = {row["representation"]: row for row in rows if row["run"] == run["id"]}
+        assert set(own) == {"zc1", "zc2", "zs1", "zs2", "zc"}
+        for name, row in own.items():
+            code = codes[name]
+            assert (row["stage"], row["a"], row["lam"], row["fold"]) == (stage, run.get("a"), run["lam"], run["fold"])
+            assert row["beta"] is row["beta_value"] is None
+            assert row["width"] == code.shape[1] == (20 if name == "zc" else 10)
+            assert row["value"] == probe_accuracy(code[train], labels[train], code[test], labels[test], **PROBE)
 
 
 def test_retrieval_ranks_molecules_of_validation_and_test(models, tiny, tmp_path):

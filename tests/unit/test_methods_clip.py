@@ -2,75 +2,54 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
+import literal
 import pytest
 import torch
-from torch.nn.functional import linear
-
-from disentangledssl.batches import Batch
-from disentangledssl.methods import Layout, load_method
-from disentangledssl.settings import SharedSettings
-from disentangledssl.streams import Stream
-
-SIZES, BATCH, TEMPERATURE = (9, 6), 7, 0.1
-STREAMS = [Stream("tiny", 0, 0), Stream("tiny", 1, 0)]
+from miniature import RUNS, build, draw_batch, views_of
 
 
 @pytest.fixture
 def method(small):
-    settings = SharedSettings(**small(hidden=8, dimensions=5, weight_std=0.4, temperature=TEMPERATURE))
-    built = load_method("clip")(SIZES, settings, Layout({}, STREAMS, [0, 1, 0]))
-    built.initialise()
-    return built.double()
+    return build("clip", small, temperature=0.1)
 
 
 @pytest.fixture
-def batch():
-    draws = torch.Generator().manual_seed(0)
-    return Batch(tuple(torch.randn(2, BATCH, s, generator=draws, dtype=torch.float64) for s in SIZES), None, None)
+def batch(method):
+    return draw_batch(method)
 
 
-def encode(encoder, run, x):
-    for layer, (inputs, outputs) in enumerate(encoder.layers):
-        x = torch.relu(x) if layer else x
-        x = linear(x, encoder.weights[layer][run, :inputs, :outputs].T, encoder.biases[layer][run, 0, :outputs])
-    return x.detach().numpy()
-
-
-def cosine(p, q):
-    return sum(a * b for a, b in zip(p, q, strict=True)) / math.sqrt(sum(p**2) * sum(q**2))
-
-
-@pytest.mark.parametrize("run", range(3))
+@pytest.mark.parametrize("run", RUNS)
 def test_loss_is_the_literal_one(method, batch, run):
-    stream = [0, 1, 0][run]
-    zc1, zc2 = encode(method.zc1, run, batch.x[0][stream]), encode(method.zc2, run, batch.x[1][stream])
-    scores = np.array([[cosine(p, q) / TEMPERATURE for q in zc2] for p in zc1])
-    total = 0.0
-    for i in range(BATCH):
-        for others in (scores[i, :], scores[:, i]):
-            total += math.log(sum(math.exp(score) for score in others)) - scores[i, i]
+    x, _ = views_of(batch, run)
+    codes = [literal.unit(literal.encode(getattr(method, f"zc{m}"), run, x[m - 1])) for m in (1, 2)]
     losses, terms = method.losses(batch)
-    assert losses["encoders"][run].item() == pytest.approx(total / 2 / BATCH, rel=1e-9)
+    assert losses["encoders"][run].item() == pytest.approx(literal.info_nce(*codes, 0.1), rel=1e-9)
     assert torch.equal(losses["encoders"], terms["info_nce"])
 
 
 def test_it_needs_neither_noise_nor_beta_nor_a_second_version(method):
-    assert (method.samples, method.second_version) == (False, False)
+    assert (method.noise, method.second_version) == ((), False)
     assert method.trained == ("zc1", "zc2")
     assert not hasattr(method, "beta")
 
 
 def test_runs_of_a_stream_are_the_same_run(method, batch):
     losses, _ = method.losses(batch)
-    assert losses["encoders"][0] == losses["encoders"][2]
-    assert losses["encoders"][0] != losses["encoders"][1]
+    assert losses["encoders"][0] == losses["encoders"][1]
+    assert losses["encoders"][0] != losses["encoders"][2]
 
 
-def test_it_starts_from_the_weights_of_step1(method):
-    step1 = load_method("step1")(SIZES, method.settings, method.layout)
-    step1.initialise()
-    for mine, theirs in zip(method.parameters(), step1.double().parameters(), strict=True):
+def test_it_starts_from_the_weights_of_step1(small, method):
+    step1 = build("step1", small)
+    for mine, theirs in zip(method.parameters(), step1.parameters(), strict=True):
         assert torch.equal(mine, theirs)
+
+
+def test_only_sampling_makes_step1_differ_from_it(small):
+    step1 = build("step1", small)
+    batch = draw_batch(step1)
+    first_axis = torch.zeros_like(batch.noise[0])
+    first_axis[..., 0] = 1  # noise on the first axis is reflected onto the mean itself
+    _, terms = step1.losses(type(batch)(batch.x, None, (first_axis, first_axis)))
+    clip = build("clip", small)
+    torch.testing.assert_close(terms["info_nce"], clip.losses(batch)[0]["encoders"])

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 
+import literal
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import cross_entropy, normalize
 
-from disentangledssl.objectives import info_nce, mean_cosine, orthogonality
+from disentangledssl.objectives import gaussian_kl, info_nce, mean_cosine, orthogonality, product_of_experts
 
 TERMS = {
     "info_nce": lambda a, c: info_nce(normalize(a, dim=-1), normalize(c, dim=-1), 0.2),
     "mean_cosine": lambda a, c: mean_cosine(normalize(a, dim=-1), normalize(c, dim=-1)),
+    "hinge": lambda a, c: mean_cosine(normalize(a, dim=-1), normalize(c, dim=-1), hinge=True),
     "rows": lambda a, c: orthogonality(a, c, "rows"),
     "columns": lambda a, c: orthogonality(a, c, "columns"),
 }
-ROTATION_INVARIANT = ["info_nce", "mean_cosine", "rows"]
+ROTATION_INVARIANT = ["info_nce", "mean_cosine", "hinge", "rows"]
 
 
 def codes(shape, seed=0, dtype=torch.float64):
@@ -30,34 +33,6 @@ def unit(shape, seed=0, dtype=torch.float64):
     return normalize(codes(shape, seed, dtype), dim=-1)
 
 
-def literal_info_nce(a, c, temperature):
-    total = 0.0
-    for first, second in ((a, c), (c, a)):
-        for i in range(len(first)):
-            scores = [sum(x * y for x, y in zip(first[i], other, strict=True)) / temperature for other in second]
-            largest = max(scores)
-            total += largest + math.log(sum(math.exp(score - largest) for score in scores)) - scores[i]
-    return total / (2 * len(a))
-
-
-def literal_mean_cosine(a, c):
-    return sum(sum(x * y for x, y in zip(p, q, strict=True)) for p, q in zip(a, c, strict=True)) / len(a)
-
-
-def literal_orthogonality(p, q, unit):
-    batch, d = len(p), len(p[0])
-
-    def length(z, i, k):
-        return math.sqrt(sum(z[i][n] ** 2 for n in range(d)) if unit == "rows" else sum(row[k] ** 2 for row in z))
-
-    total = 0.0
-    for k in range(d):
-        for m in range(d):
-            entry = sum(p[i][k] / length(p, i, k) * q[i][m] / length(q, i, m) for i in range(batch))
-            total += entry**2
-    return math.sqrt(total)
-
-
 # ---------------------------------------------------------------- formulas
 
 
@@ -65,7 +40,7 @@ def literal_orthogonality(p, q, unit):
 @pytest.mark.parametrize("shape", [(1, 2, 2), (3, 7, 5), (2, 12, 3)])
 def test_info_nce_is_the_literal_formula(shape, temperature):
     a, c = unit(shape), unit(shape, seed=1)
-    expected = [literal_info_nce(x.tolist(), y.tolist(), temperature) for x, y in zip(a, c, strict=True)]
+    expected = [literal.info_nce(x.tolist(), y.tolist(), temperature) for x, y in zip(a, c, strict=True)]
     np.testing.assert_allclose(info_nce(a, c, temperature), expected, rtol=1e-10, atol=1e-12)
 
 
@@ -110,16 +85,38 @@ def test_info_nce_is_that_of_pytorch_metric_learning(temperature):
 
 def test_mean_cosine_is_the_literal_formula():
     a, c = unit((3, 7, 5)), unit((3, 7, 5), seed=1)
-    expected = [literal_mean_cosine(x.tolist(), y.tolist()) for x, y in zip(a, c, strict=True)]
+    expected = [literal.mean_cosine(x.tolist(), y.tolist()) for x, y in zip(a, c, strict=True)]
     np.testing.assert_allclose(mean_cosine(a, c), expected, atol=1e-14)
     np.testing.assert_allclose(mean_cosine(a, a), 1)
+
+
+def test_hinge_is_the_literal_formula():
+    a, c = unit((3, 7, 5)), unit((3, 7, 5), seed=1)
+    expected = [literal.mean_cosine(x.tolist(), y.tolist(), True) for x, y in zip(a, c, strict=True)]
+    np.testing.assert_allclose(mean_cosine(a, c, hinge=True), expected, atol=1e-14)
+    assert (mean_cosine(a, c, hinge=True) > mean_cosine(a, c) + 0.01).all()
+
+
+def test_hinge_is_the_cosine_embedding_loss_of_strangers():
+    # FOCAL's own code: target -1, margin 0.
+    a, c = unit((3, 7, 5)), unit((3, 7, 5), seed=1)
+    for run, found in enumerate(mean_cosine(a, c, hinge=True)):
+        expected = torch.nn.functional.cosine_embedding_loss(a[run], c[run], -torch.ones(7), margin=0.0)
+        torch.testing.assert_close(found, expected)
+
+
+def test_hinge_of_hand_made_codes():
+    a = torch.tensor([[[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]])
+    c = torch.tensor([[[-1.0, 0.0], [0.6, 0.8], [1.0, 0.0]]])
+    assert mean_cosine(a, c, hinge=True).item() == pytest.approx(0.2)
+    assert mean_cosine(a, c).item() == pytest.approx(-0.4 / 3)
 
 
 @pytest.mark.parametrize("kind", ["rows", "columns"])
 @pytest.mark.parametrize("shape", [(2, 6, 4), (1, 3, 5)])
 def test_orthogonality_is_the_literal_formula(shape, kind):
     p, q = codes(shape), codes(shape, seed=1)
-    expected = [literal_orthogonality(x.tolist(), y.tolist(), kind) for x, y in zip(p, q, strict=True)]
+    expected = [literal.orthogonality(x.tolist(), y.tolist(), kind) for x, y in zip(p, q, strict=True)]
     np.testing.assert_allclose(orthogonality(p, q, kind), expected, rtol=1e-12)
 
 
@@ -150,6 +147,101 @@ def test_runs_do_not_touch_each_other():
         beside = term(spoiled, c)
         assert torch.equal(beside[[0, 2]], whole[[0, 2]])
         assert torch.isnan(beside[1])
+
+
+# ---------------------------------------------------------------- Gaussian codes
+
+
+def gaussian(shape, seed=0):
+    """A mean and a log variance."""
+    return codes(shape, seed), 1.5 * codes(shape, seed + 100)
+
+
+def distribution(mean, log_variance):
+    return Normal(mean, torch.exp(log_variance / 2))
+
+
+def test_gaussian_kl_is_that_of_torch_and_the_literal_formula():
+    mean, log_variance = gaussian((3, 7, 5))
+    standard = Normal(torch.zeros_like(mean), torch.ones_like(mean))
+    found = gaussian_kl(mean, log_variance)
+    torch.testing.assert_close(found, kl_divergence(distribution(mean, log_variance), standard).sum((1, 2)))
+    expected = [literal.gaussian_kl(*both) for both in zip(mean.tolist(), log_variance.tolist(), strict=True)]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_gaussian_kl_of_the_prior_is_zero_and_of_hand_made_codes_known():
+    zero = torch.zeros(2, 3, 4)
+    assert torch.equal(gaussian_kl(zero, zero), torch.zeros(2))
+    # Each of 12 numbers: a mean of 2 adds 2, a variance of e adds (e - 2) / 2.
+    assert gaussian_kl(zero + 2, zero).tolist() == pytest.approx([24, 24])
+    assert gaussian_kl(zero, zero + 1).tolist() == pytest.approx([6 * (math.e - 2)] * 2)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31), st.floats(0.01, 5))
+def test_gaussian_kl_is_least_at_the_prior(seed, step):
+    mean, log_variance = (step * one for one in gaussian((2, 3, 4), seed))
+    assert (gaussian_kl(mean, log_variance) > 0).all()
+    # Sums over rows: two halves of a mini-batch add up.
+    halves = gaussian_kl(mean[:, :1], log_variance[:, :1]) + gaussian_kl(mean[:, 1:], log_variance[:, 1:])
+    torch.testing.assert_close(gaussian_kl(mean, log_variance), halves)
+
+
+@pytest.mark.parametrize("prior", [False, True])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_product_of_experts_is_the_literal_formula(count, prior):
+    experts = [gaussian((2, 3, 4), seed) for seed in range(count)]
+    found = product_of_experts(experts, prior=prior)
+    expected = literal.product_of_experts([tuple(one.numpy() for one in expert) for expert in experts], prior)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("prior", [False, True])
+def test_product_of_experts_is_the_product_of_their_densities(prior):
+    """On a fine grid, normalised by its sum: mean and variance of the product of densities."""
+    experts = [gaussian((1, 1, 3), seed) for seed in range(2)]
+    grid = torch.linspace(-60, 60, 240_001, dtype=torch.float64)
+    mean, log_variance = product_of_experts(experts, prior=prior)
+    for place in range(3):
+        log_density = sum(distribution(*(one[0, 0, place] for one in expert)).log_prob(grid) for expert in experts)
+        if prior:
+            log_density = log_density + Normal(0.0, 1.0).log_prob(grid)
+        weights = torch.softmax(log_density, dim=0)
+        centre = (weights * grid).sum()
+        torch.testing.assert_close(mean[0, 0, place], centre, rtol=1e-8, atol=1e-10)
+        torch.testing.assert_close(log_variance[0, 0, place].exp(), (weights * (grid - centre) ** 2).sum(), rtol=1e-6,
+                                   atol=1e-10)  # fmt: skip
+
+
+def test_one_expert_without_the_prior_is_itself():
+    expert = gaussian((2, 3, 4))
+    for one, other in zip(product_of_experts([expert], prior=False), expert, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_the_order_of_experts_does_not_matter_and_the_prior_is_one_of_them():
+    first, second = gaussian((2, 3, 4)), gaussian((2, 3, 4), 1)
+    standard = (torch.zeros_like(first[0]), torch.zeros_like(first[0]))
+    expected = product_of_experts([first, second], prior=True)
+    for others in ([second, first], [first, second]):
+        for one, other in zip(product_of_experts(others, prior=True), expected, strict=True):
+            torch.testing.assert_close(one, other)
+    for one, other in zip(product_of_experts([first, second, standard], prior=False), expected, strict=True):
+        torch.testing.assert_close(one, other)
+    # The product is narrower than each expert, and with the prior narrower still.
+    without = product_of_experts([first, second], prior=False)[1]
+    assert (without < first[1]).all() and (without < second[1]).all() and (expected[1] < without).all()
+
+
+@pytest.mark.parametrize("prior", [False, True])
+def test_gradients_of_gaussian_codes_are_those_of_finite_differences(prior):
+    inputs = [one.requires_grad_(True) for seed in (0, 1) for one in gaussian((2, 2, 3), seed)]
+    assert torch.autograd.gradcheck(gaussian_kl, inputs[:2])
+    assert torch.autograd.gradcheck(
+        lambda m1, v1, m2, v2: product_of_experts([(m1, v1), (m2, v2)], prior=prior), inputs
+    )
 
 
 # ---------------------------------------------------------------- gradients
@@ -189,7 +281,7 @@ def test_info_nce_neither_overflows_nor_vanishes_in_float32(temperature):
         found = info_nce(first, second, temperature)
         found.sum().backward()
         assert torch.isfinite(first.grad).all()
-        expected = literal_info_nce(first[0].double().tolist(), second[0].double().tolist(), temperature)
+        expected = literal.info_nce(first[0].double().tolist(), second[0].double().tolist(), temperature)
         assert found.item() == pytest.approx(expected, rel=1e-5, abs=2e-5)
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from disentangledssl.codeversion import code_version
-from disentangledssl.config import load_config
+from disentangledssl.config import Config, load_config
 from disentangledssl.errors import InputError
 from disentangledssl.plan import CODE, PRESETS, Plan, code, presets_with
 
@@ -25,6 +25,7 @@ def config(*, simulation=None, screen=None, **top):
     content["families"]["screen"] |= {"seeds": [0], **(screen or {})}
     if "grids" not in (simulation or {}):
         content["families"]["simulation"]["grids"] = grids([0, 10], [0.01])
+    content["data"]["simulation"].pop("grids")  # those of the family are changed here
     return load_config(content, ["config.yaml"])
 
 
@@ -67,6 +68,21 @@ def test_records_hold_what_training_takes(ledger):
     (stack,) = plan.stacks["simulation", "step2"]
     records = plan.records("simulation", "step2", stack.id)
     assert [(record["seed"], record["start_seed"]) for record in records] == [(3, 3), (3, 3), (4, 4), (4, 4)]
+
+
+def test_settings_are_not_resolved_anew_for_every_run(ledger, monkeypatch):
+    """The full config has a thousand runs, and is planned again by every job of a cluster."""
+    original, calls = Config.family, []
+    monkeypatch.setattr(Config, "family", lambda self, dataset: calls.append(dataset) or original(self, dataset))
+
+    def resolved(seeds):
+        calls.clear()
+        plan = Plan(config(simulation={"seeds": seeds}, screen={"seeds": seeds}, stack_size=1000), ledger)
+        (stack,) = plan.stacks["lincs_cells", "step2"]
+        plan.starts("lincs_cells", stack.id)
+        return len(calls)
+
+    assert resolved([0]) == resolved(list(range(12)))
 
 
 def test_unknown_stack_is_a_sentence(ledger):

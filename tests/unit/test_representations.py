@@ -33,7 +33,7 @@ def stacks(tiny, small, plain, tmp_path_factory):
     for stage, runs, starts in (("step1", STEP1, []), ("step2", STEP2, ["step1"])):
         paths[stage] = folder / stage / "models.safetensors"
         train_stack(
-            stage, tiny, runs, settings=small(epochs=1), scaling=scaling, models=paths[stage],
+            stage, tiny, runs, settings=small(stage, epochs=1), scaling=scaling, models=paths[stage],
             history=folder / stage / "history.parquet", starts=[paths[name] for name in starts],
         )  # fmt: skip
     return paths

@@ -5,17 +5,36 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from disentangledssl.settings import AugmentationSettings, ScalingSettings, TrainingSettings, optional
+from disentangledssl.settings import (
+    STAGE_SETTINGS,
+    AugmentationSettings,
+    ScalingSettings,
+    SharedSettings,
+    TrainingSettings,
+    optional,
+)
 
-Overrides = optional(TrainingSettings, "Overrides")
+Overrides = optional(SharedSettings, "Overrides")
 
 
-def test_small_settings_are_accepted_and_read_back(small):
-    assert TrainingSettings(**small()).model_dump() == small()
+@pytest.fixture
+def shared(small):
+    """What several stages have in common."""
+
+    def settings(**others):
+        both = small("step1") | small("step2")
+        return {name: both[name] for name in SharedSettings.model_fields} | others
+
+    return settings
 
 
-def test_whole_numbers_may_stand_for_real_ones(small):
-    assert TrainingSettings(**small(kappa=1000, temperature=1)).kappa == 1000.0
+@pytest.mark.parametrize("stage", STAGE_SETTINGS)
+def test_small_settings_are_accepted_and_read_back(small, stage):
+    assert STAGE_SETTINGS[stage](**small(stage)).model_dump() == small(stage)
+
+
+def test_whole_numbers_may_stand_for_real_ones(shared):
+    assert SharedSettings(**shared(kappa=1000, temperature=1)).kappa == 1000.0
 
 
 BAD = [
@@ -32,24 +51,53 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "value"), BAD)
-def test_what_training_refuses(small, name, value):
+def test_what_training_refuses(shared, name, value):
     with pytest.raises(ValidationError) as caught:
-        TrainingSettings(**small(**{name: value}))
+        SharedSettings(**shared(**{name: value}))
     assert {error["loc"][0] for error in caught.value.errors()} == {name}
 
 
-def test_missing_and_unknown_settings_are_refused(small):
-    values = small()
-    values.pop("kappa")
-    with pytest.raises(ValidationError, match="kappa"):
-        TrainingSettings(**values)
+OF_A_STAGE = [
+    ("jointopt", "normaliser", 1), ("jointopt", "normaliser", None), ("focal", "cosine", "unsigned"),
+    ("dmvae", "prior_expert", "yes"), ("dmvae", "cross_kl", "crossed"), ("dmvae", "info_nce_weight", -1),
+    ("dmvae", "info_nce_weight", float("inf")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("stage", "name", "value"), OF_A_STAGE)
+def test_what_a_stage_refuses(small, stage, name, value):
+    with pytest.raises(ValidationError) as caught:
+        STAGE_SETTINGS[stage](**small(stage, **{name: value}))
+    assert {error["loc"][0] for error in caught.value.errors()} == {name}
+
+
+@pytest.mark.parametrize("stage", STAGE_SETTINGS)
+def test_missing_and_unknown_settings_are_refused(small, stage):
+    for name in small(stage):
+        with pytest.raises(ValidationError, match=name):
+            STAGE_SETTINGS[stage](**{key: value for key, value in small(stage).items() if key != name})
     with pytest.raises(ValidationError, match="tau"):
-        TrainingSettings(**small(), tau=0.1)
+        STAGE_SETTINGS[stage](**small(stage), tau=0.1)
 
 
-def test_settings_cannot_be_changed(small):
+def test_no_stage_has_what_it_does_not_use():
+    """A changed value re-trains every stage that has it."""
+    own = {
+        stage: set(model.model_fields) - set(TrainingSettings.model_fields) for stage, model in STAGE_SETTINGS.items()
+    }
+    assert own == {
+        "clip": {"temperature"},
+        "step1": {"temperature", "kappa"},
+        "step2": {"temperature", "orthogonality"},
+        "jointopt": {"temperature", "kappa", "orthogonality", "normaliser"},
+        "focal": {"temperature", "cosine"},
+        "dmvae": {"temperature", "prior_expert", "cross_kl", "info_nce_weight"},
+    }
+
+
+def test_settings_cannot_be_changed(shared):
     with pytest.raises(ValidationError):
-        TrainingSettings(**small()).epochs = 3
+        SharedSettings(**shared()).epochs = 3
 
 
 @pytest.mark.parametrize(
@@ -97,8 +145,8 @@ def test_overrides_refuse_unknown_settings_at_every_depth():
 
 
 def test_overrides_keep_names_and_descriptions():
-    assert list(Overrides.model_fields) == list(TrainingSettings.model_fields)
-    for name, field in TrainingSettings.model_fields.items():
+    assert list(Overrides.model_fields) == list(SharedSettings.model_fields)
+    for name, field in SharedSettings.model_fields.items():
         assert Overrides.model_fields[name].description == field.description
     inner = optional(AugmentationSettings, "Inner")
     assert not any(field.is_required() for field in inner.model_fields.values())

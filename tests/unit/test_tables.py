@@ -11,22 +11,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from disentangledssl.config import STAGES
 from disentangledssl.evaluation.retrieval import bootstrap_standard_errors
 from disentangledssl.files import read_table, table_info, write_table
 from disentangledssl.measurements import measurement_table, reference_run, run_columns
 from disentangledssl.probes import PROBE_COLUMNS
 from disentangledssl.rankings import retrieval_columns
-from disentangledssl.tables import tabulate_probes, tabulate_retrieval
+from disentangledssl.tables import LABELS, STAGE_ORDER, tabulate_probes, tabulate_retrieval
 
 INFO = {"name": "simulation", "title": "Simulated pairs", "stand_in": False}
 SCREEN = {"name": "cells", "title": "Cells (stand-in)", "stand_in": True}
 
 
-def run(stage, seed, *, beta=None, lam=None, fold=0, status="trained", beta_value=None):
+def run(stage, seed, *, beta=None, a=None, lam=None, fold=0, status="trained", beta_value=None):
     """Columns of one run, with its id."""
-    axes = {"beta": beta, "lam": lam, "fold": fold, "seed": seed}
+    axes = {"beta": beta, "a": a, "lam": lam, "fold": fold, "seed": seed}
     name = ",".join(f"{axis}={value}" for axis, value in axes.items() if value is not None)
-    hyperparameters = {axis: value for axis, value in (("beta", beta), ("lam", lam)) if value is not None}
+    hyperparameters = {axis: axes[axis] for axis in ("beta", "a", "lam") if axes[axis] is not None}
     if beta is not None:
         hyperparameters["beta_value"] = float(beta if beta_value is None else beta_value)
     return run_columns({"id": name, "fold": fold, "seed": seed, "status": status} | hyperparameters, stage)
@@ -176,6 +177,66 @@ def test_table_does_not_depend_on_how_runs_were_stacked(probes, tmp_path):
     rows = [row for stack in STACKS for row in stack]
     probes([[row] for row in rows[:6][::-1]] + [rows[6:]], WANTED)
     assert before == {name: (tmp_path / name).read_bytes() for name in before}
+
+
+# Two seeds of JointOpt at two a and two lam, FOCAL at one a, DMVAE at two lam: accuracy a + lam + seed / 100.
+BASELINES = [
+    *(run("jointopt", seed, a=a, lam=lam) for a in (0.1, 0.4) for lam in (0, 0.2) for seed in (0, 1)),
+    *(run("focal", seed, a=0.1, lam=0.2) for seed in (0, 1)),
+    *(run("dmvae", seed, lam=lam) for lam in (1e-7, 0.2) for seed in (0, 1)),
+]
+
+
+def baseline_rows():
+    return [probe(one, (one["a"] or 0) + one["lam"] + one["seed"] / 100) for one in BASELINES]
+
+
+def ids(runs):
+    return [f"{one['stage']}/{one['run']}" for one in runs]
+
+
+def test_baselines_have_a_line_for_each_a_and_lam(probes):
+    table, summary = probes([*STACKS, baseline_rows()], [*WANTED, *ids(BASELINES)])
+    for rows in (table, summary):
+        at = list(rows.columns).index("a")
+        assert list(rows.columns)[at - 2 : at + 2] == ["beta", "beta_value", "a", "lam"], "docs/outputs.md"
+    found = summary[summary["stage"].isin(["jointopt", "focal", "dmvae"])]
+    columns = ["method", "method_label", "beta", "a", "lam", "mean", "n", "n_diverged"]
+    assert found[columns].replace({np.nan: None}).to_numpy().tolist() == [
+        ["jointopt", "JointOpt", None, 0.1, 0.0, pytest.approx(0.105), 2, 0],
+        ["jointopt", "JointOpt", None, 0.1, 0.2, pytest.approx(0.305), 2, 0],
+        ["jointopt", "JointOpt", None, 0.4, 0.0, pytest.approx(0.405), 2, 0],
+        ["jointopt", "JointOpt", None, 0.4, 0.2, pytest.approx(0.605), 2, 0],
+        ["focal", "FOCAL", None, 0.1, 0.2, pytest.approx(0.305), 2, 0],
+        ["dmvae", "DMVAE", None, None, 1e-7, pytest.approx(0.0050001), 2, 0],
+        ["dmvae", "DMVAE", None, None, 0.2, pytest.approx(0.205), 2, 0],
+    ]
+    np.testing.assert_allclose(found["std"].astype(float), statistics.stdev([0, 0.01]))
+    # The others have no a.
+    assert table[~table["stage"].isin(["jointopt", "focal"])]["a"].isna().all()
+
+
+def test_stages_are_in_the_order_of_the_methods(probes):
+    table, summary = probes([baseline_rows()[::-1], STACKS[1], STACKS[0], STACKS[2]], [*WANTED, *ids(BASELINES)])
+    for rows in (table, summary):
+        assert list(dict.fromkeys(rows["stage"])) == ["step1", "step2", "jointopt", "focal", "dmvae", "reference"]
+    found = table[table["stage"] == "jointopt"][["a", "lam", "seed"]].to_numpy().tolist()
+    assert found == [[a, lam, seed] for a in (0.1, 0.4) for lam in (0, 0.2) for seed in (0, 1)]
+
+
+def test_every_stage_has_a_place_and_a_label():
+    assert (*STAGES, "reference") == STAGE_ORDER
+    assert {stage for stage in STAGES if stage not in ("step1", "step2")} <= set(LABELS)
+
+
+def test_a_diverged_baseline_is_counted_with_its_own_a(probes):
+    rows = baseline_rows()
+    rows[1] = run("jointopt", 1, a=0.1, lam=0, status="diverged")
+    rows[2:4] = [run("jointopt", seed, a=0.1, lam=0.2, status="diverged") for seed in (0, 1)]
+    _, summary = probes([rows], ids(BASELINES))
+    found = summary[summary["stage"] == "jointopt"].set_index(["a", "lam"])[["n", "n_diverged"]]
+    assert found.to_numpy().tolist() == [[1, 1], [0, 2], [2, 0], [2, 0]]
+    assert list(found.index) == [(0.1, 0.0), (0.1, 0.2), (0.4, 0.0), (0.4, 0.2)]
 
 
 # Retrieval

@@ -28,7 +28,7 @@ from disentangledssl.files import read_table, table_info, write_json, write_tabl
 from disentangledssl.methods import BaseMethod, Layout, load_method
 from disentangledssl.optimiser import Adam
 from disentangledssl.representations import Models
-from disentangledssl.settings import TrainingSettings
+from disentangledssl.settings import ClipSettings, Step1Settings
 from disentangledssl.streams import Stream
 from disentangledssl.training import train, train_stack
 
@@ -51,7 +51,19 @@ STEP2 = [
         (0, 0, 0, 0), (0, 2, 0, 0), (4, 2, 0, 0), (0, 2, 1, 1), (0, 2, 1, 0), (4, 0, 1, 1), (4, 2, 1, 1), (4, 2, 0, 1)
     ]
 ]  # fmt: skip
-RUNS = {"step1": STEP1, "clip": CLIP, "step2": STEP2}
+JOINT = [
+    {"id": f"a={a},lam={lam},fold={fold},seed={seed}", "a": a, "lam": lam, "fold": fold, "seed": seed}
+    for a, lam, fold, seed in [
+        (1, 0, 0, 0), (1, 2, 0, 0), (8, 2, 1, 0), (1, 0, 0, 1), (8, 0, 0, 1), (1, 2, 1, 1), (8, 2, 1, 1), (8, 0, 1, 0)
+    ]
+]  # fmt: skip
+DMVAE = [
+    {"id": f"lam={lam},fold={fold},seed={seed}", "lam": lam, "fold": fold, "seed": seed}
+    for lam, fold, seed in [
+        (0, 0, 0), (0.01, 0, 0), (0.01, 1, 0), (0, 0, 1), (0.01, 0, 1), (0, 1, 1), (0.01, 1, 1), (0, 1, 0)
+    ]
+]  # fmt: skip
+RUNS = {"step1": STEP1, "clip": CLIP, "step2": STEP2, "jointopt": JOINT, "focal": JOINT, "dmvae": DMVAE}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +73,7 @@ def train_in(tiny, small, plain):
     def trained(folder, method, runs, *, data=tiny, settings=None, starts=(), scaling=None, **others):
         models, history = folder / "models.safetensors", folder / "history.parquet"
         train_stack(
-            method, data, runs, settings=settings or small(), scaling=scaling or [plain, plain], models=models,
+            method, data, runs, settings=settings or small(method), scaling=scaling or [plain, plain], models=models,
             history=history, starts=starts, **others,
         )  # fmt: skip
         tensors, info = load_models(models)
@@ -78,7 +90,9 @@ def step1_stacks(train_in, small, tmp_path_factory):
     def stack(**widths):
         key = tuple(widths.items())
         if key not in made:
-            made[key] = train_in(tmp_path_factory.mktemp("step1"), "step1", STEP1, settings=small(**widths)).models
+            made[key] = train_in(
+                tmp_path_factory.mktemp("step1"), "step1", STEP1, settings=small("step1", **widths)
+            ).models
         return made[key]
 
     return stack
@@ -108,9 +122,9 @@ def curves(out, run):
 
 
 @pytest.mark.parametrize("widths", [{"hidden": 30, "dimensions": 10}, {"hidden": 100, "dimensions": 13}])
-@pytest.mark.parametrize("method", ["step1", "clip", "step2"])
+@pytest.mark.parametrize("method", RUNS)
 def test_a_run_alone_is_the_run_in_a_stack_bit_by_bit(train_in, small, step1_stacks, method, widths, tmp_path):
-    settings, starts = small(**widths), [step1_stacks(**widths)] if method == "step2" else []
+    settings, starts = small(method, **widths), [step1_stacks(**widths)] if method == "step2" else []
     runs = RUNS[method]
     alone = [
         train_in(tmp_path / f"alone{k}", method, [run], settings=settings, starts=starts) for k, run in enumerate(runs)
@@ -131,21 +145,24 @@ def test_codes_narrower_than_twelve_are_nearly_the_same(train_in, small, step1_s
     # it is a multiple of 16 bytes), as in the 7 x 7 product of the orthogonality loss: bits are not promised there.
     widths = {"hidden": 100, "dimensions": 7}
     starts = [step1_stacks(**widths)]
-    out = train_in(tmp_path / "stack", "step2", STEP2, settings=small(**widths), starts=starts)
+    out = train_in(tmp_path / "stack", "step2", STEP2, settings=small("step2", **widths), starts=starts)
     for place in (1, 2, 6):
-        alone = train_in(tmp_path / f"{place}", "step2", [STEP2[place]], settings=small(**widths), starts=starts)
+        alone = train_in(
+            tmp_path / f"{place}", "step2", [STEP2[place]], settings=small("step2", **widths), starts=starts
+        )
         single = of_run(alone, 0)
         for name, tensor in of_run(out, place).items():
             torch.testing.assert_close(tensor, single[name], atol=2e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["step1", "step2"])
+@pytest.mark.parametrize("method", ["step1", "step2", "jointopt", "focal", "dmvae"])
 def test_the_same_in_the_papers_widths(train_in, small, step1_stacks, method, tmp_path):
-    settings = small(hidden=512, dimensions=100, batch_size=48, epochs=2, weight_std=0.01)
-    stack = STEP1 if method == "step1" else STEP2[:3]
+    sizes = {"hidden": 512, "dimensions": 100, "batch_size": 48, "epochs": 2, "weight_std": 0.01}
+    settings = small(method, **sizes)
+    stack = STEP1 if method == "step1" else RUNS[method][:3]
     starts = []
     if method == "step2":
-        starts = [train_in(tmp_path / "start", "step1", STEP1[:2], settings=settings).models]
+        starts = [train_in(tmp_path / "start", "step1", STEP1[:2], settings=small("step1", **sizes)).models]
     out = train_in(tmp_path / "stack", method, stack, settings=settings, starts=starts)
     for place in (0, len(stack) - 1):
         single = train_in(tmp_path / f"alone{place}", method, [stack[place]], settings=settings, starts=starts)
@@ -172,7 +189,7 @@ def test_starts_may_lie_in_several_stacks(train_in, step1_stacks, tmp_path):
 @pytest.mark.parametrize("method", ["step1", "step2"])
 def test_two_threads_give_nearly_the_same(train_in, small, step1_stacks, method, tmp_path):
     # Large enough for work to be shared out.
-    settings = small(hidden=100, dimensions=10, batch_size=40)
+    settings = small(method, hidden=100, dimensions=10, batch_size=40)
     starts = [step1_stacks(hidden=100, dimensions=10)] if method == "step2" else []
     one = train_in(tmp_path / "one", method, RUNS[method], settings=settings, starts=starts)
     torch.set_num_threads(2)
@@ -255,8 +272,8 @@ def test_damaged_and_absent_starts_are_sentences(train_in, step1_stacks, tmp_pat
 def test_a_start_of_another_shape_is_taken_as_it_is(train_in, small, tiny, tmp_path, start, here):
     # The config allows layers and widths of its own for each stage. Where all widths are equal, a layer more or
     # less still fits the names and shapes of the weights, but is another network.
-    first = train_in(tmp_path / "start", "step1", STEP1[:1], settings=small(**start))
-    out = train_in(tmp_path / "out", "step2", STEP2[:1], settings=small(**here), starts=[first.models])
+    first = train_in(tmp_path / "start", "step1", STEP1[:1], settings=small("step1", **start))
+    out = train_in(tmp_path / "out", "step2", STEP2[:1], settings=small("step2", **here), starts=[first.models])
     dataset = read_dataset(tiny)
     expected, found = (Models(one.models, dataset).represent_views(0) for one in (first, out))
     for name in ("zc1", "zc2"):
@@ -315,7 +332,7 @@ class Reference(nn.Module):
 
 def in_float64(tiny, small, **others):
     """Feed, settings and the layout of two runs of two streams, all in float64."""
-    settings = TrainingSettings(**small(epochs=4, **others))
+    settings = Step1Settings(**small("step1", epochs=4, **others))
     dataset = read_dataset(tiny)
     views = tuple(torch.from_numpy(view).double() for view in dataset.views)
     folds = {
@@ -326,7 +343,7 @@ def in_float64(tiny, small, **others):
     feed = Feed(
         folds, layout.streams, smallest=min(len(fold.rows[0]) for fold in folds.values()),
         batch_size=settings.batch_size, augmentation=(Augmentation(0.01, 0.1),) * 2, second_version=False,
-        sample_dimensions=settings.dimensions, kappa=settings.kappa,
+        noise=load_method("step1").noise, dimensions=settings.dimensions, kappa=settings.kappa,
     )  # fmt: skip
     method = load_method("step1")((30, 17), settings, layout)
     method.initialise()
@@ -396,7 +413,7 @@ def test_history_is_the_mean_over_an_epochs_steps(train_in, tmp_path):
 
 
 def test_training_learns(train_in, small, tmp_path):
-    out = train_in(tmp_path, "clip", CLIP[:2], settings=small(epochs=15))
+    out = train_in(tmp_path, "clip", CLIP[:2], settings=small("clip", epochs=15))
     for run in CLIP[:2]:
         losses = [value for _, _, value in curves(out, run)]
         assert losses[-1] < 0.6 * losses[0]
@@ -405,7 +422,7 @@ def test_training_learns(train_in, small, tmp_path):
 def test_info_says_what_was_trained(train_in, small, tmp_path):
     out = train_in(tmp_path, "step1", STEP1)
     assert (out.info["method"], out.info["dataset"], out.info["sizes"]) == ("step1", "tiny", [30, 17])
-    assert TrainingSettings(**out.info["settings"]).model_dump() == small()
+    assert out.info["settings"] == small("step1")
     assert [run["id"] for run in out.info["runs"]] == [run["id"] for run in STEP1]
     assert all(run["status"] == "trained" for run in out.info["runs"])
     assert out.info["layout"]["streams"] == [["tiny", 0, 0], ["tiny", 1, 0], ["tiny", 0, 1], ["tiny", 1, 1]]
@@ -417,7 +434,7 @@ def test_a_fold_that_no_run_uses_decides_the_steps_too(caplog, train_in, small, 
     sizes = [len(read_dataset(tiny).pairs_in(fold, "train")) for fold in (0, 1)]
     assert sizes[0] // 3 != sizes[1] // 3
     larger = int(np.argmax(sizes))
-    train_in(tmp_path, "clip", [{"id": "a", "fold": larger, "seed": 0}], settings=small(batch_size=3))
+    train_in(tmp_path, "clip", [{"id": "a", "fold": larger, "seed": 0}], settings=small("clip", batch_size=3))
     assert f"of {min(sizes) // 3} mini-batches of 3 pairs" in caplog.text
 
 
@@ -461,13 +478,13 @@ def resumed_after(caplog):
     return [record.args[0] for record in caplog.records if record.msg.startswith("resumed after epoch")]
 
 
-@pytest.mark.parametrize("method", ["step1", "clip", "step2"])
+@pytest.mark.parametrize("method", RUNS)
 @pytest.mark.parametrize("after", [1, 3])
 def test_a_resumed_stack_is_the_undisturbed_one(
     monkeypatch, caplog, train_in, small, step1_stacks, method, after, tmp_path
 ):
     caplog.set_level(logging.INFO)
-    runs, others = RUNS[method][:4], {"settings": small(epochs=4)}
+    runs, others = RUNS[method][:4], {"settings": small(method, epochs=4)}
     if method == "step2":
         others["starts"] = [step1_stacks()]
     whole = train_in(tmp_path / "whole", method, runs, **others)
@@ -482,7 +499,7 @@ def test_a_resumed_stack_is_the_undisturbed_one(
 
 
 def test_resumed_twice_is_still_the_same(monkeypatch, train_in, small, tmp_path):
-    settings = small(epochs=4)
+    settings = small("step1", epochs=4)
     whole = train_in(tmp_path / "whole", "step1", STEP1[:3], settings=settings)
     for after in (1, 2):
         interrupted(monkeypatch, train_in, tmp_path / "again", "step1", STEP1[:3], after, settings=settings)
@@ -512,7 +529,7 @@ train_stack("step1", Path(sys.argv[2]), json.loads(sys.argv[3]), checkpoint_seco
 
 
 def test_a_killed_process_is_resumed_to_the_same_numbers(train_in, tiny, small, plain, tmp_path):
-    settings, folder = small(epochs=6), tmp_path / "killed"
+    settings, folder = small("step1", epochs=6), tmp_path / "killed"
     options = {
         "settings": settings, "scaling": [plain, plain], "models": str(folder / "models.safetensors"),
         "history": str(folder / "history.parquet"),
@@ -541,14 +558,14 @@ def test_a_checkpoint_of_something_else_is_not_resumed(
     data = write_tiny(tmp_path / "data")
     method, runs = ("step2", STEP2[:2]) if other == "starts" else ("step1", STEP1[:2])
     start = tmp_path / "start.safetensors"
-    before = {"settings": small(epochs=4), "data": data, "code": "one"}
+    before = {"settings": small(method, epochs=4), "data": data, "code": "one"}
     if other == "starts":
         shutil.copy(step1_stacks(), start)
         before["starts"] = [start]
     interrupted(monkeypatch, train_in, tmp_path / "again", method, runs, 2, **before)
     after = dict(before)
     if other == "settings":
-        after["settings"] = small(epochs=4, temperature=0.2)
+        after["settings"] = small(method, epochs=4, temperature=0.2)
     elif other == "runs":
         runs = STEP1[1:3]
     elif other == "scaling":
@@ -562,7 +579,9 @@ def test_a_checkpoint_of_something_else_is_not_resumed(
         changed = view_table(view.view_ids[1], 2 * view.views[1], view.features[1])
         write_table(data / "view2.parquet", changed)
     else:
-        start.write_bytes(train_in(tmp_path / "other", "step1", STEP1, settings=small(epochs=1)).models.read_bytes())
+        start.write_bytes(
+            train_in(tmp_path / "other", "step1", STEP1, settings=small("step1", epochs=1)).models.read_bytes()
+        )
     caplog.clear()
     again = train_in(tmp_path / "again", method, runs, **after)
     assert resumed_after(caplog) == []
@@ -572,7 +591,7 @@ def test_a_checkpoint_of_something_else_is_not_resumed(
 
 
 def test_a_damaged_checkpoint_is_a_sentence(monkeypatch, train_in, small, tmp_path):
-    settings = small(epochs=4)
+    settings = small("step1", epochs=4)
     interrupted(monkeypatch, train_in, tmp_path, "step1", STEP1[:1], 2, settings=settings)
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(path.read_bytes()[:1000])
@@ -583,9 +602,9 @@ def test_a_damaged_checkpoint_is_a_sentence(monkeypatch, train_in, small, tmp_pa
 def test_checkpoints_keep_their_distance(monkeypatch, train_in, small, tmp_path):
     saved = []
     monkeypatch.setattr(training, "save_checkpoint", lambda path, state: saved.append(state["epoch"]))
-    train_in(tmp_path / "a", "step1", STEP1[:1], settings=small(epochs=4), checkpoint_seconds=3600)
+    train_in(tmp_path / "a", "step1", STEP1[:1], settings=small("step1", epochs=4), checkpoint_seconds=3600)
     assert saved == []
-    train_in(tmp_path / "b", "step1", STEP1[:1], settings=small(epochs=4), checkpoint_seconds=0)
+    train_in(tmp_path / "b", "step1", STEP1[:1], settings=small("step1", epochs=4), checkpoint_seconds=0)
     assert saved == [1, 2, 3]  # none after the last epoch: the models come next
 
 
@@ -628,13 +647,32 @@ def test_step2_of_a_diverged_run_is_diverged_input(train_in, tmp_path):
     assert all(torch.isnan(second.tensors["zs1.weights.0"][k]).all() for k in (0, 2))
 
 
+BASELINES = [
+    ("jointopt", {"a": HUGE}), ("jointopt", {"lam": HUGE}), ("focal", {"a": HUGE}), ("focal", {"lam": HUGE}),
+    ("dmvae", {"lam": HUGE}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "huge"), BASELINES, ids=lambda one: one if isinstance(one, str) else "".join(one))
+def test_a_diverged_run_of_a_baseline_leaves_its_mates_alone(train_in, method, huge, tmp_path):
+    mates = RUNS[method][:2]
+    bad = mates[1] | huge | {"id": "diverging"}
+    out = train_in(tmp_path / "with", method, [mates[0], bad, mates[1]])
+    without = train_in(tmp_path / "without", method, mates)
+    assert [run["status"] for run in out.info["runs"]] == ["trained", "diverged", "trained"]
+    assert all(torch.isnan(tensor).all() for tensor in of_run(out, 1).values())
+    for place, mate in ((0, 0), (2, 1)):
+        assert same_run(out, place, without, mate)
+        assert curves(out, mates[mate]) == curves(without, mates[mate])
+
+
 def test_a_stack_may_diverge_as_a_whole(train_in, tmp_path):
     out = train_in(tmp_path, "step1", [diverging(STEP1[0])])
     assert [run["status"] for run in out.info["runs"]] == ["diverged"]
 
 
 def test_divergence_survives_a_resume(monkeypatch, train_in, small, tmp_path):
-    runs, settings = [diverging(STEP1[0]), STEP1[1]], small(epochs=4)
+    runs, settings = [diverging(STEP1[0]), STEP1[1]], small("step1", epochs=4)
     whole = train_in(tmp_path / "whole", "step1", runs, settings=settings)
     interrupted(monkeypatch, train_in, tmp_path / "again", "step1", runs, 2, settings=settings)
     again = train_in(tmp_path / "again", "step1", runs, settings=settings)
@@ -646,7 +684,7 @@ def test_divergence_survives_a_resume(monkeypatch, train_in, small, tmp_path):
 def test_weights_that_turn_nan_in_the_very_last_step_are_no_success(train_in, small, tmp_path):
     # The loss of the only step is finite (3e38), its gradient is not: only the weights show it.
     run = STEP1[0] | {"id": "beta=3e38", "beta": 3e38}
-    out = train_in(tmp_path, "step1", [run], settings=small(epochs=1, batch_size=256, weight_std=1e-4))
+    out = train_in(tmp_path, "step1", [run], settings=small("step1", epochs=1, batch_size=256, weight_std=1e-4))
     assert np.isfinite([value for _, term, value in curves(out, run) if term == "loss_encoders"]).all()
     finite = all(torch.isfinite(tensor).all() for tensor in out.tensors.values())
     assert not finite, "the case is meant to spoil the weights"
@@ -659,7 +697,7 @@ class Scripted(BaseMethod):
     def __init__(self, script, epochs, small):
         runs = script.shape[1]
         layout = Layout({}, [Stream("tiny", 0, 0)], [0] * runs)
-        super().__init__((1, 1), TrainingSettings(**small(epochs=epochs, batch_size=2)), layout)
+        super().__init__((1, 1), ClipSettings(**small("clip", epochs=epochs, batch_size=2)), layout)
         self.weight, self.script, self.step = nn.Parameter(torch.zeros(runs, 16)), script, 0
 
     def parameter_groups(self):
@@ -677,7 +715,7 @@ def scripted_feed(method, steps):
     fold = FoldData((torch.zeros(2 * steps, 1),) * 2, (torch.arange(2 * steps),) * 2)
     return Feed(
         {0: fold}, method.layout.streams, smallest=2 * steps, batch_size=2, augmentation=(Augmentation(0.0, 0.0),) * 2,
-        second_version=False, sample_dimensions=None, kappa=1.0,
+        second_version=False,
     )  # fmt: skip
 
 
@@ -788,11 +826,13 @@ def test_lines_in_mid_epoch_change_no_number(caplog, monkeypatch, train_in, tmp_
     assert chatty.history.read_bytes() == quiet.history.read_bytes()
 
 
-@pytest.mark.parametrize("mistake", ["unknown setting", "text", "unknown scaling"])
+@pytest.mark.parametrize("mistake", ["unknown setting", "setting of another stage", "text", "unknown scaling"])
 def test_unchecked_settings_are_refused_before_anything_is_read(train_in, small, plain, tmp_path, mistake):
-    settings, scaling = small(), [plain, plain]
+    settings, scaling = small("step1"), [plain, plain]
     if mistake == "unknown setting":
         settings["tau"] = 0.1
+    elif mistake == "setting of another stage":
+        settings["orthogonality"] = "rows"
     elif mistake == "text":
         settings["epochs"] = "2"
     else:
@@ -807,11 +847,13 @@ def test_unchecked_settings_are_refused_before_anything_is_read(train_in, small,
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: torch.cuda.is_available() is false")
-@pytest.mark.parametrize("method", ["step1", "clip", "step2"])
+@pytest.mark.parametrize("method", RUNS)
 def test_on_a_gpu_a_run_alone_is_nearly_the_run_in_a_stack(train_in, small, method, tmp_path):
-    settings, starts = small(hidden=100, dimensions=10), []
+    sizes, starts = {"hidden": 100, "dimensions": 10}, []
+    settings = small(method, **sizes)
     if method == "step2":
-        starts = [train_in(tmp_path / "start", "step1", STEP1, settings=settings, device="cuda").models]
+        first = train_in(tmp_path / "start", "step1", STEP1, settings=small("step1", **sizes), device="cuda")
+        starts = [first.models]
     runs = RUNS[method]
     out = train_in(tmp_path / "stack", method, runs, settings=settings, starts=starts, device="cuda")
     assert all(run["status"] == "trained" for run in out.info["runs"])
@@ -827,7 +869,7 @@ def test_on_a_gpu_a_run_alone_is_nearly_the_run_in_a_stack(train_in, small, meth
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: torch.cuda.is_available() is false")
 def test_on_a_gpu_divergence_and_resume_work_as_on_a_cpu(monkeypatch, train_in, small, tmp_path):
-    runs, settings = [diverging(STEP1[0]), STEP1[1]], small(epochs=4)
+    runs, settings = [diverging(STEP1[0]), STEP1[1]], small("step1", epochs=4)
     whole = train_in(tmp_path / "whole", "step1", runs, settings=settings, device="cuda")
     assert [run["status"] for run in whole.info["runs"]] == ["diverged", "trained"]
     interrupted(monkeypatch, train_in, tmp_path / "again", "step1", runs, 2, settings=settings, device="cuda")

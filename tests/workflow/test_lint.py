@@ -99,7 +99,7 @@ def test_every_rule_knows_the_version_of_its_code(rules):
 
 
 def test_training_asks_for_a_gpu_memory_and_time(rules):
-    for name in ("train_clip", "train_step1", "train_step2"):
+    for name in ("train_baseline", "train_step1", "train_step2"):
         assert {"gpu", "mem_mb", "runtime"} <= set(rules[name]["resources"])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections import Counter
 
@@ -17,9 +18,12 @@ SCREEN_TABLES = {"tabulate_retrieval": 1}
 SCREEN_CHOICE = {"select_beta": 1, "train_step2": 1}
 SIMULATION_STEP1 = {"train_step1": 1, "probe_representations": 1}
 SIMULATION_STEP2 = {"train_step2": 1, "probe_representations": 1}
-SCREEN_CLIP = {"train_clip": 1, "measure_retrieval": 1}
+SIMULATION_BASELINE = {"train_baseline": 1, "probe_representations": 1}
+SIMULATION_BASELINES = {"train_baseline": 3, "probe_representations": 3}
+SCREEN_CLIP = {"train_baseline": 1, "measure_retrieval": 1}
 SCREEN_STEP1 = {"train_step1": 1, "measure_retrieval": 1}
-SIMULATION = [SIMULATION_STEP1, SIMULATION_STEP2, {"probe_references": 1}, SIMULATION_TABLES]
+SIMULATION_TRAINING = [SIMULATION_STEP1, SIMULATION_STEP2, SIMULATION_BASELINES, SIMULATION_TABLES]
+SIMULATION = [*SIMULATION_TRAINING, {"probe_references": 1}]
 SCREEN_TRAINING = [SCREEN_CLIP, SCREEN_STEP1, SCREEN_CHOICE, SCREEN_TABLES]
 SCREEN = [*SCREEN_TRAINING, {"retrieve_references": 1}]
 SIMULATION_DATA = {"simulate": 1, "split_dataset": 1}
@@ -29,7 +33,8 @@ SCREEN_DATA = {"curate_screen": 1, "featurise_molecules": 1, "split_dataset": 1}
 SLOW = {
     "device of the same kind", "time between checkpoints", "seed added", "epochs of step 1", "split of the simulation",
     "learning rate of one data set", "data of the screen", "scaling of the screen", "resamples of the standard errors",
-    "molecule embedding", "tiny", "middle", "floors",
+    "molecule embedding", "tiny", "middle", "floors", "setting of a stage that is not trained", "cosine of FOCAL",
+    "concentration", "temperature of CLIP", "a of FOCAL taken out and another added", "CLIP added to the simulation",
 }  # fmt: skip
 
 
@@ -45,8 +50,8 @@ def cases(named):
 
 
 # The grids of configs/small.yaml, with a value more or less.
-BETA_IN_MIDDLE = "families: {simulation: {grids: {step1: {beta: [0, 1, 10]}, step2: {beta: [0, 1, 10], lam: [0.01]}}}}"
-BETA_TAKEN_OUT = "families: {simulation: {grids: {step1: {beta: [10]}, step2: {beta: [10], lam: [0.01]}}}}"
+BETA_IN_MIDDLE = "data: {simulation: {grids: {step1: {beta: [0, 1, 10]}, step2: {beta: [0, 1, 10], lam: [0.01]}}}}"
+BETA_TAKEN_OUT = "data: {simulation: {grids: {step1: {beta: [10]}, step2: {beta: [10], lam: [0.01]}}}}"
 
 
 def total(*parts: dict[str, int]) -> dict[str, int]:
@@ -81,13 +86,16 @@ def test_full_config_has_every_stage_of_every_data_set(fresh):
     expected = {
         "simulate": simulations, "curate_screen": screens, "featurise_molecules": screens, "train_mol2vec": 1,
         "split_dataset": simulations + screens, "probe_references": simulations, "retrieve_references": screens,
-        "train_clip": screens, "select_beta": screens, "tabulate_probes": simulations, "tabulate_retrieval": screens,
+        "select_beta": screens, "tabulate_probes": simulations, "tabulate_retrieval": screens,
         "plot_figure4a": simulations,
     }  # fmt: skip
     assert expected.items() <= counts.items()
     # Step 1 of a simulation: 13 betas x 3 seeds = one stack of 39. All that is trained is measured.
     assert counts["train_step1"] >= simulations + screens
-    assert counts["measure_retrieval"] >= counts["train_clip"] + screens
+    assert counts["train_baseline"] >= screens + 3, "CLIP of the screens, three baselines of the simulation"
+    trained = sum(counts[rule] for rule in ("train_step1", "train_step2", "train_baseline"))
+    # Step 2 of the screens is not: its representations are asked for by no table yet.
+    assert screens <= trained - counts["measure_retrieval"] - counts["probe_representations"] <= 9 * screens
 
 
 @pytest.mark.parametrize("preset", cases(["tiny", "quick", "middle", "floors"]))
@@ -111,7 +119,11 @@ def test_one_target_of_a_screen_plans_nothing_of_the_simulation(fresh):
 
 def test_one_target_of_the_simulation_plans_nothing_of_the_screens(fresh):
     assert fresh.plan("results/small/simulation/probes.csv") == total(
-        SIMULATION_STEP1, SIMULATION_STEP2, {"probe_references": 1, "tabulate_probes": 1}, SIMULATION_DATA
+        SIMULATION_STEP1,
+        SIMULATION_STEP2,
+        SIMULATION_BASELINES,
+        {"probe_references": 1, "tabulate_probes": 1},
+        SIMULATION_DATA,
     )
 
 
@@ -134,11 +146,12 @@ UNCHANGED = {
     "nothing": "{}",
     "stack size": "stack_size: 1",
     "device of the same kind": "device: cpu",
-    "grid in another order": "families: {simulation: {grids: "
+    "grid in another order": "data: {simulation: {grids: "
     "{step1: {beta: [10, 0]}, step2: {beta: [10, 0], lam: [0.01]}}}}",
     "grid of the screen in another order": "families: {screen: {grids: {step1: {beta: [5, 0]}}}}",
-    "numbers spelled otherwise": "families: {simulation: {grids: "
-    "{step1: {beta: [0.0, 10.0]}, step2: {beta: [0.0, 10.0], lam: [1.0e-2]}}}}",
+    "numbers spelled otherwise": "data: {simulation: {grids: "
+    "{step1: {beta: [0.0, 10.0]}, step2: {beta: [0.0, 10.0], lam: [1.0e-2]}, focal: {a: [1.0], lam: [1.0e-2]}}}}",
+    "setting of a stage that is not trained": "families: {screen: {stages: {dmvae: {prior_expert: true}}}}",
     "time between checkpoints": "checkpoint_seconds: 30",
 }
 
@@ -159,12 +172,12 @@ CHANGED = {
         [SCREEN_STEP1, SCREEN_CHOICE, SCREEN_TABLES],
     ),
     "lam added": (
-        "families: {simulation: {grids: {step2: {beta: [0, 10], lam: [0.01, 1]}}}}",
+        "data: {simulation: {grids: {step2: {beta: [0, 10], lam: [0.01, 1]}}}}",
         [SIMULATION_STEP2, SIMULATION_TABLES],
     ),
     "seed added": (
         "families: {simulation: {seeds: [0, 1]}}",
-        [SIMULATION_STEP1, SIMULATION_STEP2, SIMULATION_TABLES],
+        SIMULATION_TRAINING,
     ),
     "value taken out": (BETA_TAKEN_OUT, [SIMULATION_TABLES]),
     # Without it another beta may be the best; that it is not is only known once the choice was made.
@@ -182,11 +195,11 @@ CHANGED = {
     ),
     "learning rate": (
         "training: {learning_rate: 0.001}",
-        [SIMULATION_STEP1, SIMULATION_STEP2, SIMULATION_TABLES, *SCREEN_TRAINING],
+        [*SIMULATION_TRAINING, *SCREEN_TRAINING],
     ),
     "learning rate of one data set": (
         "data: {simulation: {training: {learning_rate: 0.001}}}",
-        [SIMULATION_STEP1, SIMULATION_STEP2, SIMULATION_TABLES],
+        SIMULATION_TRAINING,
     ),
     "data of the simulation": ("data: {simulation: {make: {n: 300}}}", [SIMULATION_DATA, *SIMULATION]),
     "data of the screen": ("data: {lincs_consensus: {make: {molecules: 29}}}", [SCREEN_DATA, *SCREEN]),
@@ -197,7 +210,7 @@ CHANGED = {
     ),
     "probe": (
         "probe: {max_iter: 100}",
-        [{"probe_representations": 2, "probe_references": 1}, SIMULATION_TABLES],
+        [{"probe_representations": 5, "probe_references": 1}, SIMULATION_TABLES],
     ),
     "resamples of the standard errors": ("retrieval: {bootstrap: 30}", [SCREEN_TABLES]),
     "molecule embedding": (
@@ -210,6 +223,78 @@ CHANGED = {
 @pytest.mark.parametrize(("text", "follows"), cases(CHANGED))
 def test_what_follows_from_a_change_is_planned_and_nothing_else(finished, overlay, text, follows):
     assert finished.plan(overlays=[overlay(text)]) == total(*follows)
+
+
+# Which stages a change trains again; all that is trained is measured, and tabulated with the rest.
+TRAINED_AGAIN = {
+    "switch of DMVAE": (
+        "stages: {dmvae: {prior_expert: true}}",
+        ["dmvae on simulation"],
+        [SIMULATION_BASELINE, SIMULATION_TABLES],
+    ),
+    "cosine of FOCAL": (
+        "data: {simulation: {stages: {focal: {cosine: hinge}}}}",
+        ["focal on simulation"],
+        [SIMULATION_BASELINE, SIMULATION_TABLES],
+    ),
+    # Not step 1, which has none.
+    "orthogonality": (
+        "training: {orthogonality: columns}",
+        ["step 2 on simulation", "jointopt on simulation", "step 2 on lincs_consensus"],
+        [SIMULATION_STEP2, SIMULATION_BASELINE, SIMULATION_TABLES, {"train_step2": 1}],
+    ),
+    "concentration": (
+        "data: {simulation: {training: {kappa: 100}}}",
+        ["step 1 on simulation", "step 2 on simulation", "jointopt on simulation"],
+        [SIMULATION_STEP1, SIMULATION_STEP2, SIMULATION_BASELINE, SIMULATION_TABLES],
+    ),
+    "temperature of CLIP": (
+        "stages: {clip: {temperature: 0.1}}",
+        ["clip on lincs_consensus"],
+        [SCREEN_CLIP, SCREEN_TABLES],
+    ),
+    # The new runs alone, in a stack of their own.
+    "lam added to JointOpt": (
+        "data: {simulation: {grids: {jointopt: {a: [1], lam: [0.01, 1]}}}}",
+        ["jointopt on simulation"],
+        [SIMULATION_BASELINE, SIMULATION_TABLES],
+    ),
+    "a of FOCAL taken out and another added": (
+        "data: {simulation: {grids: {focal: {a: [10], lam: [0.01]}}}}",
+        ["focal on simulation"],
+        [SIMULATION_BASELINE, SIMULATION_TABLES],
+    ),
+    "baseline taken out": ("data: {simulation: {grids: {dmvae: null}}}", [], [SIMULATION_TABLES]),
+    "CLIP added to the simulation": (
+        "data: {simulation: {grids: {clip: {}}}}",
+        ["clip on simulation"],
+        [SIMULATION_BASELINE, SIMULATION_TABLES],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "trained", "follows"), cases(TRAINED_AGAIN))
+def test_a_change_trains_what_uses_it_and_nothing_else(finished, overlay, text, trained, follows):
+    result = finished.run(overlays=[overlay(text)], options=["--dry-run"])
+    assert result.counts == total(*follows)
+    assert sorted(re.findall(r"Training (.+ on \w+), stack", result.output)) == sorted(trained)
+
+
+def test_added_lam_is_trained_without_the_old_ones(finished_copy, overlay):
+    """The stack of the finished run keeps its member; the new one holds only what is new."""
+    text = "data: {simulation: {grids: {jointopt: {a: [1], lam: [0.01, 1]}}}}"
+    target, before = "results/small/simulation/probes.csv", finished_copy.times("results/small/simulation/jointopt")
+    assert finished_copy.run(target, overlays=[overlay(text)]).ok().counts == total(
+        SIMULATION_BASELINE, {"tabulate_probes": 1}
+    )
+    stacks = json.loads((finished_copy / "results/small/stacks.json").read_text())["stacks"]["simulation/jointopt"]
+    assert sorted(map(list, stacks.values())) == [["a=1,lam=0.01,seed=0"], ["a=1,lam=1,seed=0"]]
+    after = finished_copy.times("results/small/simulation/jointopt")
+    assert before and before.items() <= after.items()
+    lines = (finished_copy / target).read_text().splitlines()
+    names = lines[0].split(",")
+    rows = [dict(zip(names, line.split(","), strict=True)) for line in lines[1:] if ",jointopt," in line]
+    assert {(row["a"], row["lam"]) for row in rows} == {("1.0", "0.01"), ("1.0", "1.0")}
 
 
 def test_a_new_stack_takes_no_name_of_an_old_one(finished, overlay):
@@ -239,6 +324,9 @@ def test_ledger_names_the_stack_of_every_run(finished):
     assert runs == {
         "simulation/step1": ["beta=0,seed=0", "beta=10,seed=0"],
         "simulation/step2": ["beta=0,lam=0.01,seed=0", "beta=10,lam=0.01,seed=0"],
+        "simulation/jointopt": ["a=1,lam=0.01,seed=0"],
+        "simulation/focal": ["a=1,lam=0.01,seed=0"],
+        "simulation/dmvae": ["lam=1e-05,seed=0"],
         "lincs_consensus/clip": ["fold=0,seed=0"],
         "lincs_consensus/step1": ["beta=0,fold=0,seed=0", "beta=5,fold=0,seed=0"],
         "lincs_consensus/step2": ["beta=selected,lam=0.01,fold=0,seed=0"],
@@ -334,21 +422,32 @@ def test_changed_objective_plans_training_and_no_data(finished_copy):
     change(finished_copy, "objectives")
     references = total({"probe_references": 1}, {"retrieve_references": 1})
     plan = finished_copy.plan()
-    for rule in ("train_clip", "train_step1", "train_step2", "probe_representations", "measure_retrieval"):
-        assert plan.pop(rule) == {"train_clip": 1}.get(rule, 2)
+    measured = {"train_baseline": 4, "train_step1": 2, "train_step2": 2}
+    measured |= {"probe_representations": 5, "measure_retrieval": 2}
+    for rule, jobs in measured.items():
+        assert plan.pop(rule) == jobs
     for rule in references:
         plan.pop(rule, None)
     assert plan == total(SIMULATION_TABLES, SCREEN_TABLES, {"select_beta": 1})
 
 
+CHANGED_METHODS = {
+    "clip": [SCREEN_CLIP, SCREEN_TABLES],
+    "dmvae": [SIMULATION_BASELINE, SIMULATION_TABLES],
+    # JointOpt's terms of the specific codes are those of step 2.
+    "step2": [SIMULATION_STEP2, SIMULATION_BASELINE, SIMULATION_TABLES, {"train_step2": 1}],
+}
+
+
 @pytest.mark.slow
-def test_changed_method_plans_that_method(finished_copy):
-    change(finished_copy, "methods/clip")
-    assert finished_copy.plan() == total(SCREEN_CLIP, SCREEN_TABLES)
+@pytest.mark.parametrize(("method", "follows"), CHANGED_METHODS.items(), ids=CHANGED_METHODS)
+def test_changed_method_plans_that_method(finished_copy, method, follows):
+    change(finished_copy, f"methods/{method}")
+    assert finished_copy.plan() == total(*follows)
 
 
 def test_changed_wording_of_errors_plans_nothing(finished_copy):
-    for module in ("errors", "progress", "timings", "config", "plan", "runs"):
+    for module in ("errors", "progress", "timings", "config", "plan", "runs", "settings"):
         change(finished_copy, module)
     assert finished_copy.plan() == {}
 

@@ -93,7 +93,7 @@ def test_a_new_beta_leaves_what_was_trained_alone(finished_copy, overlay):
     before, old = finished_copy.times(RESULTS), outputs(finished_copy, f"{RESULTS}/simulation/step1")
     content = {name: path.read_bytes() for name, path in old.items()}
     rows = pq.read_table(finished_copy / f"{RESULTS}/simulation/probes.parquet").to_pylist()
-    text = "families: {simulation: {grids: {step1: {beta: [0, 1, 10]}, step2: {beta: [0, 10], lam: [0.01]}}}}"
+    text = "data: {simulation: {grids: {step1: {beta: [0, 1, 10]}, step2: {beta: [0, 10], lam: [0.01]}}}}"
     finished_copy.run(overlays=[overlay(text)]).ok()
     after = finished_copy.times(RESULTS)
     trained = [name for name in before if "/step1/" in name or "/step2/" in name]
@@ -109,7 +109,7 @@ def test_a_new_beta_leaves_what_was_trained_alone(finished_copy, overlay):
 
 def grids(betas: str, lams: str) -> str:
     """An overlay with other grids of the simulation."""
-    return f"families: {{simulation: {{grids: {{step1: {{beta: {betas}}}, step2: {{beta: {betas}, lam: {lams}}}}}}}}}"
+    return f"data: {{simulation: {{grids: {{step1: {{beta: {betas}}}, step2: {{beta: {betas}, lam: {lams}}}}}}}}}"
 
 
 @pytest.mark.slow
