@@ -31,6 +31,10 @@ CODE = {
     "claims": ["paper"],
     "readings": ["readings"],
     "figure4a": ["figures.figure4a"],
+    "figure4b": ["figures.figure4b"],
+    "figure7": ["figures.figure7"],
+    "figure8": ["figures.figure8"],
+    "figure9": ["figures.figure9"],
 }
 
 INPUTS = 1000  # features of a view, for estimates

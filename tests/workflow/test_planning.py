@@ -13,7 +13,7 @@ from collections import Counter
 
 import pytest
 
-SIMULATION_TABLES = {"tabulate_probes": 1, "plot_figure4a": 1}
+SIMULATION_TABLES = {"tabulate_probes": 1, "plot_figure4a": 1, "plot_figure4b": 1, "plot_figure8": 1}
 SCREEN_TABLES = {"tabulate_retrieval": 1}
 SCREEN_CHOICE = {"select_beta": 1, "train_step2": 1}
 SIMULATION_STEP1 = {"train_step1": 1, "probe_representations": 1}
@@ -87,7 +87,8 @@ def test_full_config_has_every_stage_of_every_data_set(fresh):
         "simulate": simulations, "curate_screen": screens, "featurise_molecules": screens, "train_mol2vec": 1,
         "split_dataset": simulations + screens, "probe_references": simulations, "retrieve_references": screens,
         "select_beta": screens, "tabulate_probes": simulations, "tabulate_retrieval": screens,
-        "plot_figure4a": simulations,
+        "plot_figure4a": simulations, "plot_figure4b": 3, "plot_figure7": 1, "plot_figure8": 3, "plot_figure9": 1,
+        "decide_claims": 1,
     }  # fmt: skip
     assert expected.items() <= counts.items()
     # Step 1 of a simulation: 13 betas x 3 seeds = one stack of 39. All that is trained is measured.
@@ -456,3 +457,5 @@ def test_changed_wording_of_errors_plans_nothing(finished_copy):
 def test_changed_figure_plans_the_figure(finished_copy):
     change(finished_copy, "figures/figure4a")
     assert finished_copy.plan() == {"plot_figure4a": 1}
+    change(finished_copy, "figures/scatter")
+    assert finished_copy.plan() == {"plot_figure4a": 1, "plot_figure4b": 1, "plot_figure8": 1}

@@ -31,6 +31,7 @@ except InputError as error:
     raise WorkflowError(str(error))
 
 SIMULATIONS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "simulation"]
+MIXED = [name for name in SIMULATIONS if CONFIG.data[name].make.variant == "mixed"]
 SCREENS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "screen"]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 ELSEWHERE = [name for name in CONFIG.data if name not in CONFIG.datasets]
@@ -163,13 +164,27 @@ def refuse(wildcards):
     )
 
 
+def figures_of(name):
+    """The figures that the stages of a simulation are enough for."""
+    step1, step2, *baselines = [
+        (name, stage) in PLAN.stacks for stage in ("step1", "step2", "jointopt", "focal", "dmvae")
+    ]
+    drawn = {
+        "4a": step1,
+        "4b": step2,
+        "7": step1 and any(baselines),
+        "8": step2,
+        "9": step1 and name in MIXED,
+    }
+    return [figure for figure, can in drawn.items() if can]
+
+
 def all_outputs():
     """Everything that the config asks for."""
     outputs = []
     for name in SIMULATIONS:
         outputs += [f"{R}/{name}/{table}.csv" for table in ("probes", "probes_summary")]
-        if (name, "step1") in PLAN.stacks:
-            outputs.append(f"{R}/{name}/figure4a.png")
+        outputs += [f"{R}/{name}/figure{figure}.png" for figure in figures_of(name)]
     if SIMULATIONS:
         outputs.append(f"{R}/claims.csv")
     outputs += [f"{R}/{name}/readings.csv" for name in READINGS]

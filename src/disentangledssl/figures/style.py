@@ -13,17 +13,33 @@ import pandas as pd
 from disentangledssl.files import atomic
 
 matplotlib.use("Agg")
-from matplotlib import pyplot
+from matplotlib import colors, pyplot
 
 MILLIMETRE = 1 / 25.4
 COLUMN = 89 * MILLIMETRE
+PAGE = 183 * MILLIMETRE
 # Okabe and Ito's palette: told apart by colour-blind readers and in grey.
 LABELS = {
     "c": ("#0072B2", "o", "$y_c$ (shared)"),
     "s1": ("#D55E00", "s", "$y_{s1}$ (specific to $x_1$)"),
     "s2": ("#009E73", "^", "$y_{s2}$ (specific to $x_2$)"),
 }
+# Of the same palette, chosen to differ in lightness too. Beta = 0 is a point of DisentangledSSL's curve. No marker here
+# is one of LABELS or REFERENCES, so that a shape alone says what it stands for.
+METHODS = {
+    "disentangledssl": ("#0072B2", "D", "DisentangledSSL"),
+    "disentangledssl_beta0": ("#0072B2", "D", "DisentangledSSL"),
+    "jointopt": ("#E69F00", "v", "JointOpt"),
+    "focal": ("#009E73", "P", "FOCAL"),
+    "dmvae": ("#000000", "X", "DMVAE"),
+    "clip": ("#56B4E9", "p", "CLIP"),
+}
+# Weight ratio of a view's encoder; light and dark of one colour, that of the axis they are read from.
+VIEWS = {"zc1": ("#CC79A7", "<", "weight ratio of $x_1$"), "zc2": ("#7B3F61", ">", "weight ratio of $x_2$")}
 REFERENCE_COLOUR = "#555555"
+# Hollow, and of sizes that leave each visible when they lie upon one another.
+REFERENCES = {"oracle": ("*", 4.5), "raw": ("h", 5.5), "linear_cca": ("o", 8)}
+LIGHTEST, DARKEST = 78, 25  # CIE lightness of the first and last of several tints
 
 pyplot.rcParams.update(
     {
@@ -44,6 +60,50 @@ def save(figure, png: Path, rows: pd.DataFrame) -> None:
     with atomic(png.with_suffix(".csv")) as part:
         rows.to_csv(part, index=False)
     pyplot.close(figure)
+
+
+def open_page(width: float, height: float):
+    """Start a figure ``COLUMN`` or ``PAGE`` wide and so many millimetres high that :func:`place_axes` lays out."""
+    figure = pyplot.figure(figsize=(width, height * MILLIMETRE))
+    figure.set_layout_engine("none")
+    return figure
+
+
+def place_axes(figure, left: float, bottom: float, width: float, height: float, **how):
+    """Add axes at a place given in millimetres from the figure's lower left corner."""
+    across, up = figure.get_size_inches() / MILLIMETRE
+    return figure.add_axes((left / across, bottom / up, width / across, height / up), **how)
+
+
+def letter_panel(axis, letter: str, left: float) -> None:
+    """Write a panel's letter above its upper left corner, ``left`` millimetres to the left of the axes."""
+    place = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    offset = (-left * MILLIMETRE * 72, 4)
+    axis.annotate(letter, (0, 1), xytext=offset, **place, fontsize=8, fontweight="bold", ha="left", va="bottom")
+
+
+def tints(colour: str, count: int) -> list[str]:
+    """Return a colour in several lightnesses, evenly spaced from light to dark, so that order shows in grey too.
+
+    >>> tints("#0072B2", 1)
+    ['#0072B2']
+    >>> tints("#0072B2", 3)
+    ['#b2c2d9', '#417fb7', '#003e65']
+    """
+    if count == 1:
+        return [colour]
+    # Mixing with white or black in linear light changes the luminance in proportion.
+    srgb = np.array(colors.to_rgb(colour))
+    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    own = float(linear @ [0.2126, 0.7152, 0.0722])
+    out = []
+    for lightness in np.linspace(LIGHTEST, DARKEST, count):
+        wanted = ((lightness + 16) / 116) ** 3
+        white = (wanted - own) / (1 - own)
+        mixed = linear + (1 - linear) * white if wanted > own else linear * wanted / own
+        encoded = np.where(mixed <= 0.0031308, 12.92 * mixed, 1.055 * mixed ** (1 / 2.4) - 0.055)
+        out.append(colors.to_hex(np.clip(encoded, 0, 1)))
+    return out
 
 
 def log_positions(values: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
