@@ -19,7 +19,7 @@ import torch
 
 from disentangledssl.codeversion import code_version
 from disentangledssl.dataset import read_dataset
-from disentangledssl.evaluation.linear_probe import probe_accuracy
+from disentangledssl.evaluation.linear_probe import SOLVERS, probe_accuracies
 from disentangledssl.representations import Models
 from disentangledssl.sources.simulation import write_simulation
 from disentangledssl.splits import write_splits
@@ -47,10 +47,8 @@ TOLERANCE_STEP2 = 0.02
 
 
 def probe(dataset, codes, train, test, **solver):
-    return [
-        probe_accuracy(codes[train], dataset.labels[label][train], codes[test], dataset.labels[label][test], **solver)
-        for label in LABELS
-    ]
+    on_train, on_test = ({label: dataset.labels[label][pairs] for label in LABELS} for pairs in (train, test))
+    return list(probe_accuracies(codes[train], on_train, codes[test], on_test, **solver).values())
 
 
 def main() -> None:
@@ -58,7 +56,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0, 1, ...; the authors' numbers have 3")
-    parser.add_argument("--solver", default="lbfgs", help="of the probe; lbfgs is the authors', newton-cholesky exact")
+    parser.add_argument("--solver", default="lbfgs", choices=SOLVERS, help="of the probe; lbfgs is the authors'")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     solver = {"solver": arguments.solver, "max_iter": 200}

@@ -106,7 +106,9 @@ class Mol2vecSettings(Strict):
 class ProbeSettings(Strict):
     """The linear probe."""
 
-    solver: Literal["newton-cholesky", "lbfgs"] = Field(description="exact optimum, or the authors' early stop")
+    solver: Literal["exact", "newton-cholesky", "lbfgs"] = Field(
+        description="exact: the optimum; newton-cholesky: the same by scikit-learn; lbfgs: the authors' early stop"
+    )
     max_iter: int = Field(ge=1)
 
 

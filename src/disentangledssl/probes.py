@@ -75,17 +75,16 @@ def probe_rows(named, codes, dataset: PairedDataset, fold: int, probe) -> list[d
     """Probe representations of every pair, by name, for every label, and for the true latents where they are known."""
     rows = latent_rows(named, codes, dataset, fold)
     train, test = dataset.pairs_in(fold, "train"), dataset.pairs_in(fold, "test")
-    return rows + [
-        named
-        | {
+    labels = [{name: classes[pairs] for name, classes in dataset.labels.items()} for pairs in (train, test)]
+    for name, values in codes.items():
+        on_test = values[test]
+        described = named | {
             "representation": name,
             "width": values.shape[1],
             # The probe is not scaled, so its L2 penalty sees this.
-            "code_std": float(values[test].std()) if values.size else None,
-            "label": label,
+            "code_std": float(on_test.std()) if values.size else None,
             "metric": "accuracy",
-            "value": linear_probe.probe_accuracy(values[train], classes[train], values[test], classes[test], **probe),
         }
-        for name, values in codes.items()
-        for label, classes in dataset.labels.items()
-    ]
+        accuracies = linear_probe.probe_accuracies(values[train], labels[0], on_test, labels[1], **probe)
+        rows += [described | {"label": label, "value": accuracy} for label, accuracy in accuracies.items()]
+    return rows

@@ -18,7 +18,7 @@ from disentangledssl.settings import ScalingSettings
 
 def probe_references(dataset_folder: Path, out: Path, *, folds: int, probe: Mapping[str, Any]) -> None:
     """Probe the reference rows: chance, true latents (oracle), raw input, linear CCA."""
-    # scikit-learn takes longer to import than the other function here to run.
+    # PyTorch takes longer to import than the other function here to run.
     from disentangledssl.diagnostics import bottleneck_rows
     from disentangledssl.probes import PROBE_COLUMNS, probe_rows
 

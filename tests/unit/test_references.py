@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
 from disentangledssl import references
-from disentangledssl.evaluation.linear_probe import probe_accuracy
+from disentangledssl.evaluation.linear_probe import probe_accuracies
 from disentangledssl.evaluation.retrieval import random_metrics, retrieval_rows, summarise
 from disentangledssl.references import (
     ScreenSplit,
@@ -128,7 +128,7 @@ def test_cca_is_the_oracle_on_clean_linear_data():
         y = (latents[latent].sum(axis=1) > 0).astype(int)
         for name in ("zc", "zs1", "zs2"):
             cca, oracle = (
-                probe_accuracy(code[train], y[train], code[test], y[test])
+                probe_accuracies(code[train], {"y": y[train]}, code[test], {"y": y[test]})["y"]
                 for code in (codes["linear_cca", name], codes["oracle", name])
             )
             assert cca == pytest.approx(oracle, abs=0.03)
@@ -143,7 +143,8 @@ def test_unrelated_views_share_nothing_and_the_probe_still_runs():
     assert codes["linear_cca", "zc"].shape == (400, 0)
     assert codes["linear_cca", "zs1"].shape == (400, 3)
     y = (np.arange(400) % 3 == 0).astype(int)
-    accuracy = probe_accuracy(codes["linear_cca", "zc"][:300], y[:300], codes["linear_cca", "zc"][300:], y[300:])
+    code = codes["linear_cca", "zc"]
+    accuracy = probe_accuracies(code[:300], {"y": y[:300]}, code[300:], {"y": y[300:]})["y"]
     assert accuracy == chance(y[300:])
 
 
