@@ -150,8 +150,12 @@ def test_diverged_run_has_one_row_without_a_value(models, tiny, tmp_path):
 
 def test_probes_of_step2_are_of_the_specific_representations(step2_models, tiny, tmp_path):
     probe_models(step2_models, tiny, tmp_path / "probes.parquet", stage="step2", probe=PROBE)
-    rows = read_table(tmp_path / "probes.parquet").to_pylist()
+    every = read_table(tmp_path / "probes.parquet").to_pylist()
+    rows = [row for row in every if row["metric"] == "accuracy"]
     assert [row["representation"] for row in rows] == ["zs1", "zs2"]
+    assert [(row["representation"], row["label"]) for row in every if row["metric"] == "cka"] == [
+        ("zc1", "zs1"), ("zc2", "zs2"),
+    ]  # fmt: skip
     assert {(row["stage"], row["lam"]) for row in rows} == {("step2", 0.1)}
 
 
@@ -172,7 +176,9 @@ def test_probes_of_a_baseline_are_of_all_its_representations(tiny, small, plain,
     probe_models(models, tiny, tmp_path / "probes.parquet", stage=stage, probe=PROBE)
     rows, dataset = read_table(tmp_path / "probes.parquet").to_pylist(), read_dataset(tiny)
     stack, labels = Models(models, dataset), dataset.labels["c"]
-    assert len(rows) == 5 * len(runs)
+    cka = [row for row in rows if row["metric"] == "cka"]
+    rows = [row for row in rows if row["metric"] == "accuracy"]
+    assert len(rows) == 5 * len(runs) and len(cka) == 2 * len(runs)
     for index, run in enumerate(runs):
         codes = stack.represent(index)
         codes["zc"] = np.hstack([codes["zc1"], codes["zc2"]])
@@ -184,7 +190,8 @@ def test_probes_of_a_baseline_are_of_all_its_representations(tiny, small, plain,
             assert (row["stage"], row["a"], row["lam"], row["fold"]) == (stage, run.get("a"), run["lam"], run["fold"])
             assert row["beta"] is row["beta_value"] is None
             assert row["width"] == code.shape[1] == (20 if name == "zc" else 10)
-            assert row["value"] == probe_accuracy(code[train], labels[train], code[test], labels[test], **PROBE)
+            expected = probe_accuracies(code[train], {"c": labels[train]}, code[test], {"c": labels[test]}, **PROBE)
+            assert row["value"] == expected["c"]
 
 
 def test_retrieval_ranks_molecules_of_validation_and_test(models, tiny, tmp_path):

@@ -199,7 +199,7 @@ def test_unknown_variant():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_what_is_written_meets_the_contract(tmp_path, variant):
-    write_simulation(tmp_path, name="sim", variant=variant, n=60, seed=1, noise=0.5)
+    write_simulation(tmp_path, name="sim", variant=variant, n=60, data_seeds=[1], noise=0.5)
     ids = [f"s{k:07d}" for k in range(60)]
     write_table(tmp_path / "splits.parquet", splits_table(ids, [random_pairs(60, 0.8, 0)]))
     dataset = read_dataset(tmp_path)
@@ -217,6 +217,6 @@ def test_what_is_written_meets_the_contract(tmp_path, variant):
 
 def test_written_twice_the_same_bytes(tmp_path):
     for folder in ("a", "b"):
-        write_simulation(tmp_path / folder, name="sim", variant="noisy", n=60, seed=1, noise=0.5)
+        write_simulation(tmp_path / folder, name="sim", variant="noisy", n=60, data_seeds=[1], noise=0.5)
     for path in sorted((tmp_path / "a").iterdir()):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
