@@ -361,6 +361,8 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             if len(set(values)) < len(values):
                 yield mistake(place, f"holds a value twice ({first_few(values, 12)})", "list each once")
         for stage, grid in family.grids.items():
+            if source == "screen" and stage in ("jointopt", "focal", "dmvae"):
+                yield mistake(f"grids.{stage}", "is measured on no screen yet", "take it out")
             if set(grid) != set(STAGES[stage].axes):
                 problem = f"has the axes {sorted(grid)}, but {stage} has {list(STAGES[stage].axes)}"
                 yield mistake(f"grids.{stage}", problem, "correct the axes")

@@ -60,7 +60,7 @@ ONLY = {
     "settings": {"pydantic"},
     "mistakes": {"pydantic", "yaml"},
     "config": {".mistakes", ".runs", ".settings", "pydantic", "yaml"},
-    "plan": {".codeversion", ".config", ".errors", ".runs", "yaml"},
+    "plan": {".codeversion", ".config", ".errors", ".runs", ".settings", "yaml"},
     "streams": {"torch"},
     "objectives": {"torch"},
     "encoders": {"torch", ".streams"},

@@ -77,7 +77,7 @@ def test_settings_are_not_resolved_anew_for_every_run(ledger, monkeypatch):
 
     def resolved(seeds):
         calls.clear()
-        plan = Plan(config(simulation={"seeds": seeds}, screen={"seeds": seeds}, stack_size=1000), ledger)
+        plan = Plan(config(simulation={"seeds": seeds}, screen={"seeds": seeds}, stack_size=1000, stack_gb=1e6), ledger)
         (stack,) = plan.stacks["lincs_cells", "step2"]
         plan.starts("lincs_cells", stack.id)
         return len(calls)
@@ -171,7 +171,12 @@ def test_presets_with_a_data_set(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "config").mkdir()
     (tmp_path / "config.yaml").write_text("datasets: [a, b]\n")
-    texts = {"quick": "datasets: [a]", "middle": "# the data sets of config.yaml", "floors": "datasets: [own, a]"}
+    texts = {
+        "quick": "datasets: [a]",
+        "readings": "datasets: [c]",
+        "middle": "# the data sets of config.yaml",
+        "floors": "datasets: [own, a]",
+    }
     for name in PRESETS:
         (tmp_path / "config" / f"{name}.yaml").write_text(texts[name])
     (tmp_path / "config" / "tiny.yaml").write_text("datasets: [a, tiny]")

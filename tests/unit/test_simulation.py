@@ -13,7 +13,7 @@ from scipy.stats import kstest, norm
 from disentangledssl.dataset import read_dataset, splits_table
 from disentangledssl.files import write_table
 from disentangledssl.sources.simulation import TITLES, simulate, write_simulation
-from disentangledssl.splits import random_pairs
+from disentangledssl.splits import random_pairs, write_splits
 
 REFERENCE = json.loads((Path(__file__).parents[1] / "data" / "simulation_seed0.json").read_text())
 VARIANTS = ["entangled", "mixed", "noisy", "nonlinear"]
@@ -220,3 +220,20 @@ def test_written_twice_the_same_bytes(tmp_path):
         write_simulation(tmp_path / folder, name="sim", variant="noisy", n=60, data_seeds=[1], noise=0.5)
     for path in sorted((tmp_path / "a").iterdir()):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+
+
+def test_several_draws_follow_each_other_and_are_told_apart(tmp_path):
+    write_simulation(tmp_path, name="sim", variant="entangled", n=60, data_seeds=[4, 1], noise=0)
+    write_splits(tmp_path / "pairs.parquet", tmp_path / "splits.parquet", kind="random", train_fraction=0.8, seed=0)
+    dataset = read_dataset(tmp_path)
+    assert dataset.meta["draw"].tolist() == [4] * 60 + [1] * 60 and len(dataset.folds) == 2
+    for place, seed in enumerate((4, 1)):
+        here = slice(60 * place, 60 * (place + 1))
+        views, latents, labels = simulate("entangled", 60, seed, 0)
+        np.testing.assert_array_equal(dataset.views[0][here], views[0].astype(np.float32))
+        np.testing.assert_array_equal(dataset.latents["zc"][here], latents["zc"].astype(np.float32))
+        np.testing.assert_array_equal(dataset.labels["s2"][here], labels["s2"])
+        fold = dataset.folds[place]
+        # Each draw is split as it would be alone, and nothing of the others is used.
+        assert fold[here].tolist() == random_pairs(60, 0.8, 0).tolist()
+        assert set(np.delete(fold, np.r_[here])) == {"unused"}
