@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ CODE = {
     "figure7": ["figures.figure7"],
     "figure8": ["figures.figure8"],
     "figure9": ["figures.figure9"],
+    "cost": ["cost"],
 }
 
 INPUTS = 1000  # features of a view, for estimates
@@ -116,6 +118,20 @@ class Plan:
     def uses_selection(self, dataset: str, stack: str) -> bool:
         """Whether a step-2 stack needs to know which beta was selected."""
         return any(record["beta"] == SELECTED for record in self.records(dataset, "step2", stack))
+
+    def trainings(self, stages: Callable[[str], Iterable[str]]) -> list[dict[str, Any]]:
+        """List what every stack is trained with, of the stages that are named for its data set."""
+        return [
+            {
+                "dataset": dataset, "stage": stage, "id": stack.id, "runs": self.records(dataset, stage, stack.id),
+                "settings": self.config.training_of(dataset, stage).model_dump(),
+                "after": self.starts(dataset, stack.id) if stage == "step2" else [],
+                "selects": stage == "step2" and self.uses_selection(dataset, stack.id),
+            }
+            for (dataset, stage), stacks in self.stacks.items()
+            if stage in stages(dataset)
+            for stack in stacks
+        ]  # fmt: skip
 
     def wanted(self, dataset: str, stage: str) -> list[str]:
         """Ids of the runs that the config asks for (a stack may hold others)."""

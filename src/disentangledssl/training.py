@@ -85,25 +85,9 @@ def train_stack(
     scaling = tuple(ScalingSettings.model_validate(one) for one in scaling)
     with phase("loading"):
         dataset = read_dataset(dataset_folder)
-        folds = {k: _fold_data(dataset, k, scaling, device) for k in sorted({run["fold"] for run in runs})}
         runs = [_resolve(run, selection) for run in runs]
-        smallest = _smallest_fold(dataset, dataset_folder)
-        layout, start_tensors, start_status = _lay_out(dataset, runs, starts)
-    sizes = tuple(view.shape[1] for view in dataset.views)
-    model = load_method(method)(sizes, settings, layout)
-    model.load_state_dict(start_tensors, strict=False)
-    model.initialise()
-    model.to(device)
-    feed = Feed(
-        folds,
-        layout.streams,
-        smallest=smallest,
-        batch_size=settings.batch_size,
-        augmentation=(Augmentation(**settings.augmentation.model_dump()),) * 2,
-        second_version=model.second_version,
-        noise=model.noise,
-        dimensions=settings.dimensions,
-        kappa=getattr(settings, "kappa", None),
+    model, feed, start_status = assemble(
+        method, dataset, runs, settings=settings, scaling=scaling, starts=starts, device=device, folder=dataset_folder
     )
     log.info(
         "%s: %d runs, %d epochs of %d mini-batches of %d pairs, on %s with %d threads",
@@ -124,14 +108,62 @@ def train_stack(
     with phase("writing"):
         names = [run["id"] for run in runs]
         status = record.status(names, start_status)
-        info = {
-            "method": method, "dataset": dataset.info.get("name"), "sizes": sizes, "settings": settings.model_dump(),
-            "scaling": [one.model_dump() for one in scaling], "layout": layout.__dict__,
-            "runs": [dict(run) | one for run, one in zip(runs, status, strict=True)],
-        }  # fmt: skip
         write_table(history, record.history(names), {"dataset": dataset.info})
-        save_models(models, model.state_dict(), info)
+        save_stack(models, model, dataset, scaling, [run | one for run, one in zip(runs, status, strict=True)])
         checkpoint.unlink(missing_ok=True)
+
+
+def assemble(
+    method: str,
+    dataset: PairedDataset,
+    runs: Sequence[Mapping[str, Any]],
+    *,
+    settings: TrainingSettings,
+    scaling: tuple[ScalingSettings, ScalingSettings],
+    starts: Sequence[Path],
+    device: torch.device,
+    folder: Path,
+) -> tuple[BaseMethod, Feed, list[str]]:
+    """Build what a stack is trained with, on the device: its model, its feed and the status of each run's start.
+
+    Runs with a beta hold its number as ``beta_value``; ``folder`` is named in errors.
+    """
+    with phase("loading"):
+        folds = {k: _fold_data(dataset, k, scaling, device) for k in sorted({run["fold"] for run in runs})}
+        smallest = smallest_fold(dataset, folder)
+        layout, start_tensors, start_status = _lay_out(dataset, runs, starts)
+    model = load_method(method)(tuple(view.shape[1] for view in dataset.views), settings, layout)
+    model.load_state_dict(start_tensors, strict=False)
+    model.initialise()
+    model.to(device)
+    feed = Feed(
+        folds,
+        layout.streams,
+        smallest=smallest,
+        batch_size=settings.batch_size,
+        augmentation=(Augmentation(**settings.augmentation.model_dump()),) * 2,
+        second_version=model.second_version,
+        noise=model.noise,
+        dimensions=settings.dimensions,
+        kappa=getattr(settings, "kappa", None),
+    )
+    return model, feed, start_status
+
+
+def save_stack(
+    models: Path,
+    model: BaseMethod,
+    dataset: PairedDataset,
+    scaling: Sequence[ScalingSettings],
+    runs: Sequence[Mapping[str, Any]],
+) -> None:
+    """Write a stack's weights with all that is needed to use them; ``runs`` tell the status of each."""
+    info = {
+        "method": type(model).__module__.rpartition(".")[2], "dataset": dataset.info.get("name"),
+        "sizes": model.sizes, "settings": model.settings.model_dump(),
+        "scaling": [one.model_dump() for one in scaling], "layout": model.layout.__dict__, "runs": list(runs),
+    }  # fmt: skip
+    save_models(models, model.state_dict(), info)
 
 
 def train(
@@ -297,7 +329,8 @@ class Record:
         self.diverged_step, self.diverged_term = state["diverged_step"].cpu(), state["diverged_term"].cpu()
 
 
-def _smallest_fold(dataset: PairedDataset, folder: Path) -> int:
+def smallest_fold(dataset: PairedDataset, folder: Path) -> int:
+    """Return the training pairs of the smallest fold."""
     pairs = [int((fold == "train").sum()) for fold in dataset.folds]
     if min(pairs) < 2:
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import random
@@ -106,6 +107,34 @@ def test_a_new_beta_leaves_what_was_trained_alone(finished_copy, overlay):
     # And taken out again, the table is the old one.
     finished_copy.run().ok()
     assert pq.read_table(finished_copy / f"{RESULTS}/simulation/probes.parquet").to_pylist() == rows
+
+
+# What it will cost
+
+
+def test_cost_is_predicted_and_nothing_is_left_of_a_finished_run(finished_copy):
+    target = f"{RESULTS}/cost.csv"
+    rule = finished_copy.run(target).ok()
+    assert rule.counts == {"predict_cost": 1}
+    assert "small: about" in rule.output and "on 2 cores" in rule.output and "of it are left" in rule.output
+    with open(finished_copy / target, newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    trained = [row for row in rows if row["stacks"] and row["dataset"] != "all"]
+    folders = {path.parent.parent for path in (finished_copy / RESULTS).glob("*/*/*/models.safetensors")}
+    assert {(row["dataset"], row["part"]) for row in trained} == {(one.parent.name, one.name) for one in folders}
+    assert all(row["finished"] == row["stacks"] and float(row["seconds_a_step"]) > 0 for row in trained)
+    weights = sum(path.stat().st_size for path in (finished_copy / RESULTS).glob("*/*/*/models.safetensors"))
+    data = sum(path.stat().st_size for path in (finished_copy / RESULTS).glob("*/data/*"))
+    assert float(rows[-2]["disk_gb"]) * 1e9 == pytest.approx(weights + data, rel=0.1)
+    assert float(rows[-1]["hours"]) == 0 < float(rows[-2]["hours"])
+    assert finished_copy.plan() == {}, "the prediction makes nothing again"
+
+
+@pytest.mark.slow
+def test_cost_of_a_fresh_checkout_makes_the_data_and_trains_nothing(fresh):
+    counts = fresh.plan(f"{RESULTS}/cost.csv")
+    assert counts.pop("predict_cost") == 1
+    assert set(counts) == {"simulate", "curate_screen", "train_mol2vec", "featurise_molecules", "split_dataset"}
 
 
 def grids(betas: str, lams: str) -> str:

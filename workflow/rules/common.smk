@@ -103,10 +103,15 @@ def training_settings(stage=None):
     return lambda wildcards: CONFIG.training_of(wildcards.dataset, stage or wildcards.stage).model_dump()
 
 
+def view_scaling(dataset):
+    """How the two views of a data set are scaled."""
+    views = CONFIG.family(dataset).scaling
+    return [views.view1.model_dump(), views.view2.model_dump()]
+
+
 def scaling(wildcards):
     """How the two views are scaled."""
-    views = CONFIG.family(wildcards.dataset).scaling
-    return [views.view1.model_dump(), views.view2.model_dump()]
+    return view_scaling(wildcards.dataset)
 
 
 def measurements(name, *stages):
@@ -177,6 +182,29 @@ def figures_of(name):
         "9": step1 and name in MIXED,
     }
     return [figure for figure, can in drawn.items() if can]
+
+
+def trained_stages(dataset):
+    """The stages that `all` trains on a data set: those that are evaluated, and step 2."""
+    return [*STAGES] if dataset in SIMULATIONS else ["clip", "step1", "step2"]
+
+
+def evaluation(dataset):
+    """How a data set is evaluated, for the prediction of costs."""
+    options = {"probe": CONFIG.probe.model_dump()}
+    kind, evaluated, more = "probes", [*STAGES], {}
+    if dataset in SCREENS:
+        kind, evaluated, options = "retrieval", ["clip", "step1"], {"top": CONFIG.retrieval.top}
+        more = {"scaling": view_scaling(dataset)}
+    return {
+        "folder": f"{R}/{dataset}/data",
+        "folds": CONFIG.used_folds(dataset),
+        "scaling": view_scaling(dataset),
+        "kind": kind,
+        "evaluated": evaluated,
+        "options": options,
+        "reference_options": options | more,
+    }
 
 
 def all_outputs():
