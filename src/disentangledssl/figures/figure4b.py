@@ -48,13 +48,14 @@ def plot_figure4b(summary: Path, png: Path) -> None:
     if scatter.trained(points).empty:
         raise InputError(summary, "column representation", "holds no trained run with zs1", "add grids.step2")
     tints = scatter.tints(points)
-    figure = style.open_page(style.COLUMN, 97)
-    key = scatter.blank_axes(figure, 1.5, 76, 86.5, 20)
-    scatter.draw_key(key, tints, "disentangledssl", 0, 20)
+    key_height = 20 if len(tints) > 1 else 13
+    figure = style.open_page(style.COLUMN, 77 + key_height)
+    key = scatter.blank_axes(figure, 1.5, 76, 86.5, key_height)
+    scatter.draw_key(key, tints, "disentangledssl", 0, key_height)
     scatter.draw_key(key, tints, "jointopt", 0, 10.5)
     for k, method in enumerate(ONLY_BEST):
         scatter.draw_key(key, tints, method, 46, 10.5 - 3.3 * k)
-    scatter.draw_note(key, points, 46, 3.9)
+    scatter.draw_note(key, points, 46 if len(tints) > 1 else 0, 3.9)
     axis = style.place_axes(figure, 14, 10, 73.5, 62)
     scatter.draw_panel(axis, points, PANEL, tints, scatter.limits(points))
     style.save(figure, png, points.drop(columns="panel"))
