@@ -13,7 +13,8 @@ from collections import Counter
 
 import pytest
 
-SIMULATION_TABLES = {"tabulate_probes": 1, "plot_figure4a": 1, "plot_figure4b": 1, "plot_figure8": 1}
+SIMULATION_FIGURES = {"plot_figure4a": 1, "plot_figure4b": 1, "plot_figure7": 1, "plot_figure8": 1}
+SIMULATION_TABLES = {"tabulate_probes": 1, "decide_claims": 1, **SIMULATION_FIGURES}
 SCREEN_TABLES = {"tabulate_retrieval": 1}
 SCREEN_CHOICE = {"select_beta": 1, "train_step2": 1}
 SIMULATION_STEP1 = {"train_step1": 1, "probe_representations": 1}
@@ -458,4 +459,4 @@ def test_changed_figure_plans_the_figure(finished_copy):
     change(finished_copy, "figures/figure4a")
     assert finished_copy.plan() == {"plot_figure4a": 1}
     change(finished_copy, "figures/scatter")
-    assert finished_copy.plan() == {"plot_figure4a": 1, "plot_figure4b": 1, "plot_figure8": 1}
+    assert finished_copy.plan() == SIMULATION_FIGURES

@@ -46,7 +46,7 @@ def test_everything_that_was_promised_is_there(finished):
     for name in (
         "simulation/probes.csv", "simulation/probes.parquet", "simulation/probes_summary.csv",
         "simulation/probes_summary.parquet", "simulation/figure4a.png", "simulation/figure4a.pdf",
-        "simulation/figure4a.csv", "simulation/figure4b.csv", "simulation/figure8.png",
+        "simulation/figure4a.csv", "simulation/figure4b.csv", "simulation/figure7.csv", "simulation/figure8.png",
         "lincs_consensus/retrieval.csv", "lincs_consensus/retrieval.parquet",
         "lincs_consensus/retrieval_summary.csv", "lincs_consensus/selection.json", "stacks.json",
     ):  # fmt: skip
