@@ -14,7 +14,7 @@ from collections import Counter
 import pytest
 
 SIMULATION_FIGURES = {"plot_figure4a": 1, "plot_figure4b": 1, "plot_figure7": 1, "plot_figure8": 1}
-SIMULATION_TABLES = {"tabulate_probes": 1, **SIMULATION_FIGURES}
+SIMULATION_TABLES = {"tabulate_probes": 1, "decide_claims": 1, **SIMULATION_FIGURES}
 SCREEN_TABLES = {"tabulate_retrieval": 1}
 SCREEN_CHOICE = {"select_beta": 1, "train_step2": 1}
 SIMULATION_STEP1 = {"train_step1": 1, "probe_representations": 1}
