@@ -36,6 +36,8 @@ CODE = {
     "figure7": ["figures.figure7"],
     "figure8": ["figures.figure8"],
     "figure9": ["figures.figure9"],
+    "information_plane": ["figures.information_plane"],
+    "recovery": ["figures.recovery"],
     "cost": ["cost"],
 }
 

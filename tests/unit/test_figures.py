@@ -98,7 +98,7 @@ def plot(figure: str, summary: pd.DataFrame, folder):
     path = folder / "probes_summary.parquet"
     write_table(path, pa.Table.from_pandas(summary, preserve_index=False))
     png = folder / f"{figure}.png"
-    getattr(module_of(figure), f"plot_{figure}")(path, png)
+    module_of(figure).plot(path, png)
     return png
 
 

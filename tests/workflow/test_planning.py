@@ -13,7 +13,7 @@ from collections import Counter
 
 import pytest
 
-SIMULATION_FIGURES = {"plot_figure4a": 1, "plot_figure4b": 1, "plot_figure7": 1, "plot_figure8": 1}
+SIMULATION_FIGURES = {"plot_figure4a": 1, "plot_figure4b": 1, "plot_figure7": 1, "plot_figure8": 1, "plot_recovery": 1}
 SIMULATION_TABLES = {"tabulate_probes": 1, "decide_claims": 1, **SIMULATION_FIGURES}
 SCREEN_TABLES = {"tabulate_retrieval": 1}
 SCREEN_CHOICE = {"select_beta": 1, "train_step2": 1}
@@ -89,6 +89,7 @@ def test_full_config_has_every_stage_of_every_data_set(fresh):
         "split_dataset": simulations + screens, "probe_references": simulations, "retrieve_references": screens,
         "select_beta": screens, "tabulate_probes": simulations, "tabulate_retrieval": screens,
         "plot_figure4a": simulations, "plot_figure4b": 3, "plot_figure7": 1, "plot_figure8": 3, "plot_figure9": 1,
+        "plot_recovery": simulations, "plot_information_plane": 1,
         "decide_claims": 1,
     }  # fmt: skip
     assert expected.items() <= counts.items()

@@ -31,11 +31,19 @@ except InputError as error:
     raise WorkflowError(str(error))
 
 SIMULATIONS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "simulation"]
-MIXED = [name for name in SIMULATIONS if CONFIG.data[name].make.variant == "mixed"]
 SCREENS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "screen"]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 ELSEWHERE = [name for name in CONFIG.data if name not in CONFIG.datasets]
 READINGS = CONFIG.readings()
+FIGURES = {
+    "figure4a": "4a",
+    "figure4b": "4b",
+    "figure7": "7",
+    "figure8": "8",
+    "figure9": "9",
+    "information_plane": "information plane (ours)",
+    "recovery": "recovery of the true latents (ours)",
+}
 # A training job holds a GPU, or the promise of one; a config for the CPU asks for none.
 GPU = 0 if CONFIG.device == "cpu" else 1
 ENVIRONMENT = "../../envs/disentangledssl.yaml"
@@ -170,16 +178,19 @@ def refuse(wildcards):
 
 
 def figures_of(name):
-    """The figures that the stages of a simulation are enough for."""
+    """The figures that the stages and the data of a simulation are enough for."""
     step1, step2, *baselines = [
         (name, stage) in PLAN.stacks for stage in ("step1", "step2", "jointopt", "focal", "dmvae")
     ]
+    make = CONFIG.data[name].make
     drawn = {
-        "4a": step1,
-        "4b": step2,
-        "7": step1 and any(baselines),
-        "8": step2,
-        "9": step1 and name in MIXED,
+        "figure4a": step1,
+        "figure4b": step2,
+        "figure7": step1 and any(baselines),
+        "figure8": step2,
+        "figure9": step1 and make.variant == "mixed",
+        "information_plane": step1 and make.variant == "noisy" and make.noise,
+        "recovery": step1,
     }
     return [figure for figure, can in drawn.items() if can]
 
@@ -212,7 +223,7 @@ def all_outputs():
     outputs = []
     for name in SIMULATIONS:
         outputs += [f"{R}/{name}/{table}.csv" for table in ("probes", "probes_summary")]
-        outputs += [f"{R}/{name}/figure{figure}.png" for figure in figures_of(name)]
+        outputs += [f"{R}/{name}/{figure}.png" for figure in figures_of(name)]
     if SIMULATIONS:
         outputs.append(f"{R}/claims.csv")
     outputs += [f"{R}/{name}/readings.csv" for name in READINGS]

@@ -27,7 +27,7 @@ def select_rows(summary: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def plot_figure4a(summary: Path, png: Path) -> None:
+def plot(summary: Path, png: Path) -> None:
     """Draw the figure and write its table.
 
     Raises

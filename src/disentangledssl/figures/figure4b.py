@@ -36,7 +36,7 @@ def select_rows(summary: pd.DataFrame) -> pd.DataFrame:
     return points
 
 
-def plot_figure4b(summary: Path, png: Path) -> None:
+def plot(summary: Path, png: Path) -> None:
     """Draw the figure and write its table.
 
     Raises

@@ -25,7 +25,7 @@ def select_rows(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([scatter.select_points(summary, panel) for panel in PANELS], ignore_index=True)
 
 
-def plot_figure7(summary: Path, png: Path) -> None:
+def plot(summary: Path, png: Path) -> None:
     """Draw the figure and write its table.
 
     Raises

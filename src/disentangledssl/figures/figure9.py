@@ -54,7 +54,7 @@ def select_rows(summary: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows[scatter.COLUMNS], alone, scatter.select_points(summary, PANEL)], ignore_index=True)
 
 
-def plot_figure9(summary: Path, png: Path) -> None:
+def plot(summary: Path, png: Path) -> None:
     """Draw the figure and write its table.
 
     Raises

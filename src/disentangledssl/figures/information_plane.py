@@ -24,7 +24,7 @@ def select_rows(summary: pd.DataFrame) -> pd.DataFrame:
     return summary[chosen & (summary["metric"] == "information")].reset_index(drop=True)
 
 
-def plot_information_plane(summary: Path, png: Path) -> None:
+def plot(summary: Path, png: Path) -> None:
     """Draw the figure and write its table.
 
     Raises

@@ -51,12 +51,27 @@ Limits = tuple[tuple[float, float], tuple[float, float]]
 
 @dataclass(frozen=True)
 class Panel:
-    """What one panel shows: a representation's accuracy on y_c against that on ``specific`` (s1 or s2)."""
+    """What one panel shows: a representation's accuracy on y_c against that on ``specific`` (s1 or s2).
+
+    With the metric ``r2`` it is R2 of the true latents: zc against zs1 or zs2.
+    """
 
     letter: str
     representation: str
     specific: str
     stages: tuple[str, ...]
+    metric: str = "accuracy"
+
+    @property
+    def labels(self) -> tuple[str, str]:
+        """Labels of the horizontal and of the vertical axis in the table."""
+        return (self.specific, "c") if self.metric == "accuracy" else (f"z{self.specific}", "zc")
+
+    def describe(self, label: str) -> str:
+        """Text of the axis with this label."""
+        if self.metric == "accuracy":
+            return f"accuracy of {code(self.representation)} on {style.LABELS[label][2]}"
+        return f"$R^2$ of the true {code(label) if label != 'zc' else '$z_c$'} from {code(self.representation)}"
 
     @property
     def shared(self) -> bool:
@@ -91,11 +106,11 @@ def select_points(summary: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     for reference, representation in panel.references.items():
         wanted |= (summary["method"] == reference) & (summary["representation"] == representation)
     wanted |= summary["method"] == "chance"
-    rows = summary[wanted & (summary["metric"] == "accuracy")]
+    rows = summary[wanted & (summary["metric"] == panel.metric)]
     keys = [*DATA, *SETTING]
     x, y = (
         rows[rows["label"] == label].rename(columns={name: f"{axis}_{name}" for name in ("label", "mean", "std")})
-        for axis, label in (("x", panel.specific), ("y", "c"))
+        for axis, label in zip("xy", panel.labels, strict=True)
     )
     points = x[[*keys, "x_label", "x_mean", "x_std"]].merge(y.drop(columns="metric"), on=keys)
     points["why"] = np.where(points["stage"] == "reference", "reference", EVERY)
@@ -103,7 +118,7 @@ def select_points(summary: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     # A setting of which every seed diverged has one line, which names no representation.
     lost = summary[summary["stage"].isin(panel.stages) & (summary["n"] == 0)]
     lost = lost[[*keys, "n", "n_diverged"]].assign(
-        representation=panel.representation, x_label=panel.specific, y_label="c", why=LOST, shown=False
+        representation=panel.representation, x_label=panel.labels[0], y_label=panel.labels[1], why=LOST, shown=False
     )
     points = pd.concat([points, lost]) if len(lost) else points
     points["panel"] = panel.letter
@@ -202,8 +217,8 @@ def draw_panel(axis, points: pd.DataFrame, panel: Panel, tints: Tints, limits: L
                 labels.append(Label(f"{code(representation)} alone", places, style.METHODS["disentangledssl"][0]))
     reference_labels, marks = _draw_references(axis, points, panel)
     place_labels(axis, reference_labels + labels, in_the_way + marks, [ideal.get_window_extent().padded(8)])
-    for label, write in ((panel.specific, axis.set_xlabel), ("c", axis.set_ylabel)):
-        write(f"accuracy of {code(panel.representation)} on {style.LABELS[label][2]}", labelpad=2)
+    for label, write in zip(panel.labels, (axis.set_xlabel, axis.set_ylabel), strict=True):
+        write(panel.describe(label), labelpad=2)
 
 
 def _draw_curve(axis, curve: pd.DataFrame, value: float | None, tints: Tints, zorder: float, light: bool = False):
