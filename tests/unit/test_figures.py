@@ -28,13 +28,20 @@ FULL = {
 SMALL = {"beta": [0, 1, 100], "lam": [0, 0.01], "a": [1, 100], "kl": [1e-5, 1e-4]}
 ONE = {"beta": [0, 1], "lam": [0.01], "a": [1], "kl": [1e-5]}
 STAGES = ("step1", "step2", "jointopt", "focal", "dmvae")
-SCATTERS = ("figure4b", "figure7", "figure8", "figure9")
-FIGURES = ("figure4a", *SCATTERS)
+SCATTERS = ("figure4b", "figure7", "figure8", "figure9", "recovery")
+FIGURES = ("figure4a", "information_plane", *SCATTERS)
 REFERENCES = {
     ("oracle", "zc"): (0.80, 0.496, 0.494), ("oracle", "zs1"): (0.497, 0.835, 0.5), ("oracle", "zs2"): (0.5, 0.5, 0.83),
     ("raw", "x1"): (0.799, 0.833, 0.499), ("raw", "x2"): (0.8, 0.499, 0.831), ("chance", None): (0.506, 0.503, 0.501),
     **{("linear_cca", code): (0.8, 0.497, 0.494) for code in ("zc", "zc1", "zc2")},
     ("linear_cca", "zs1"): (0.497, 0.835, 0.501), ("linear_cca", "zs2"): (0.5, 0.5, 0.829),
+}  # fmt: skip
+
+
+# R2 of the true zc, zs1 and zs2; the oracle's are its own latents, chance has none.
+RECOVERED = {
+    ("oracle", "zc"): (1.0, -0.002, -0.002), ("linear_cca", "zc"): (0.999, -0.002, -0.001),
+    ("raw", "x1"): (0.999, 0.998, -0.003), ("raw", "x2"): (0.999, -0.003, 0.998),
 }  # fmt: skip
 
 
@@ -54,7 +61,20 @@ def accuracy(*what) -> float:
     return 0.52 + 0.25 * (zlib.crc32(repr(numbers).encode()) % 1000) / 1000
 
 
-def summary_table(grid: dict, stages=STAGES, *, seeds: int = 3, ratios: bool = True) -> pd.DataFrame:
+def kept(code: str, beta: float) -> tuple[float, float]:
+    """Bits of the own and of the other view that a code keeps: less for a larger beta, under the optimum."""
+    own = (90 if code == "zc1" else 80) / (1 + beta**0.7)
+    return own, (0.8 if code == "zc1" else 0.7) * known(own)
+
+
+def known(own: float) -> float:
+    """The optimum's bits of the other view."""
+    return 40 * (1 - float(np.exp(-own / 40)))
+
+
+def summary_table(
+    grid: dict, stages=STAGES, *, seeds: int = 3, ratios: bool = True, information: bool = True
+) -> pd.DataFrame:
     """A summary as ``tabulate_probes`` writes it, of arbitrary numbers."""
     codes = {"step1": ("zc", "zc1", "zc2"), "step2": ("zs1", "zs2")}
     rows = []
@@ -80,11 +100,24 @@ def summary_table(grid: dict, stages=STAGES, *, seeds: int = 3, ratios: bool = T
             for code in codes.get(stage, ("zc", "zc1", "zc2", "zs1", "zs2")):
                 for label in ("c", "s1", "s2"):
                     add(method, stage, code, label, accuracy(stage, code, label, *setting.values()), **setting)
+                    latent = f"z{label}"
+                    add(method, stage, code, latent, accuracy(stage, code, latent, *setting.values()), "r2", **setting)
+                if information and stage == "step1" and code != "zc":
+                    beta = setting["beta_value"]
+                    for label, bits in zip(("own", "other"), kept(code, beta), strict=True):
+                        add(method, stage, code, label, bits, "information", **setting)
+                    add(method, stage, code, "other", known(kept(code, beta)[0]), "optimum", **setting)
                 if ratios and stage == "step1" and code != "zc":
                     add(method, stage, code, None, 100 * accuracy(code, *setting.values()), "weight_ratio", **setting)
     for (method, code), values in REFERENCES.items():
         for label, value in zip(("c", "s1", "s2"), values, strict=True):
             add(method, "reference", code, label, value)
+    for (method, code), values in RECOVERED.items():
+        for label, value in zip(("zc", "zs1", "zs2"), values, strict=True):
+            add(method, "reference", code, label, value, "r2")
+    for multiplier, own in zip(np.geomspace(1.5, 1e6, 30), np.linspace(0, 110, 30), strict=True) if information else ():
+        for label, bits in (("own", own), ("other", known(own))):
+            add("gaussian_bottleneck", "reference", None, label, bits, "information", beta_value=multiplier)
     numbers = dict.fromkeys(["beta_value", "a", "lam", "mean", "std"], float)
     return pd.DataFrame(rows).astype(numbers | dict.fromkeys(["width", "n", "n_diverged"], "Int64"))
 
@@ -124,7 +157,7 @@ def drawn(monkeypatch, tmp_path):
 
 def panels(figure, rows: pd.DataFrame):
     """The scatter panels of a figure, each with its axes and rows."""
-    axes = [axis for axis in figure.axes if axis.get_xlabel().startswith("accuracy of")]
+    axes = [axis for axis in figure.axes if axis.get_xlabel().startswith(("accuracy of", "$R^2$"))]
     if "panel" not in rows:
         return [(axes[0], rows)]
     letters = [letter for letter, one in rows.groupby("panel") if one["x_label"].ne("beta").all()]
@@ -157,10 +190,15 @@ def test_curves_and_reference_marks_are_the_rows_of_the_table(drawn, figure, gri
             np.testing.assert_array_equal(lines.pop(name).get_xydata(), points)
         for row in own[(own["stage"] == "reference") & (own["method"] != "chance")].itertuples():
             np.testing.assert_array_equal(lines.pop(row.method).get_xydata(), [[row.x_mean, row.y_mean]])
-        chance = own[own["method"] == "chance"].iloc[0]
-        level, upright = [line for line in axis.lines if line.get_label() == "chance"]
-        assert set(level.get_ydata()) == {chance["y_mean"]} and set(upright.get_xdata()) == {chance["x_mean"]}
-        assert set(lines) == {"chance"}, "something is drawn that is not in the table"
+        chance = own[own["method"] == "chance"]
+        # R2 has none.
+        assert len(chance) == own["x_label"].isin(["s1", "s2"]).any()
+        if len(chance):
+            level, upright = [line for line in axis.lines if line.get_label() == "chance"]
+            assert set(level.get_ydata()) == {chance["y_mean"].item()}
+            assert set(upright.get_xdata()) == {chance["x_mean"].item()}
+            del lines["chance"]
+        assert not lines, "something is drawn that is not in the table"
 
 
 @pytest.mark.parametrize("figure", SCATTERS)
@@ -212,6 +250,86 @@ def test_figure4a_is_the_rows_of_the_table(drawn):
         own = rows[(rows["stage"] == "step1") & (rows["label"] == label)].sort_values("beta_value")
         expected = np.column_stack([own["beta_value"].map(places), own["mean"]])
         np.testing.assert_array_equal(bar.lines[0].get_xydata(), expected)
+
+
+@pytest.mark.parametrize("grid", [FULL, SMALL, ONE], ids=["full", "small", "one"])
+def test_the_information_plane_is_the_rows_of_the_table(drawn, grid):
+    page, rows = drawn("information_plane", summary_table(grid).sample(frac=1, random_state=0))
+    assert set(rows["metric"]) == {"information"} and set(rows["stage"]) == {"step1", "reference"}
+    (axis,) = page.axes
+    lines = {line.get_label().split(",")[0]: line for line in axis.lines if not line.get_label().startswith("_")}
+    for name, order, own in (
+        ("$z_c^1$", "beta_value", rows[rows["representation"] == "zc1"]),
+        ("$z_c^2$", "beta_value", rows[rows["representation"] == "zc2"]),
+        ("optimum", "beta_value", rows[rows["method"] == "gaussian_bottleneck"]),
+    ):
+        x, y = (own[own["label"] == label].sort_values(order)["mean"] for label in ("own", "other"))
+        assert len(x) == (30 if name == "optimum" else len(grid["beta"]))
+        np.testing.assert_array_equal(lines.pop(name).get_xydata(), np.column_stack([x, y]))
+    assert not lines, "something is drawn that is not in the table"
+    bars = [one for one in axis.containers if isinstance(one, ErrorbarContainer)]
+    segments = [segment for bar in bars for part in bar.lines[2] for segment in part.get_segments()]
+    assert len(segments) == 2 * 2 * len(grid["beta"])
+    np.testing.assert_allclose([np.ptp(segment, axis=0).max() for segment in segments], 2 * 0.004)
+
+
+def test_the_information_plane_names_every_beta_once(drawn):
+    page, _ = drawn("information_plane", summary_table(FULL))
+    texts = [text.get_text().removeprefix(r"$\beta$ = ") for text in page.axes[0].texts]
+    named = [float(one) for text in texts if not text.startswith("optimum") for one in text.split(", ")]
+    assert sorted(named) == FULL["beta"] and sum(text.startswith("optimum") for text in texts) == 1
+
+
+def test_the_information_plane_without_its_optimum_is_drawn(drawn):
+    summary = summary_table(SMALL)
+    summary = summary[summary["method"] != "gaussian_bottleneck"]
+    page, rows = drawn("information_plane", summary)
+    assert set(rows["stage"]) == {"step1"} and len(page.axes[0].lines) > 0
+    # Nor where all is 0.
+    page, _ = drawn("information_plane", summary.assign(mean=0.0, std=0.0))
+    assert page.axes[0].get_xlim()[0] < 0 < page.axes[0].get_xlim()[1]
+
+
+def test_the_information_plane_of_collapsed_codes(drawn):
+    """Nothing is kept; the points lie at the origin, whole, and beta stands inside."""
+    summary = summary_table(SMALL)
+    lost = (summary["stage"] == "step1") & (summary["metric"] == "information")
+    page, _ = drawn("information_plane", summary.assign(mean=summary["mean"].mask(lost, 0.0)))
+    (axis,) = page.axes
+    page.draw_without_rendering()
+    assert axis.get_xlim()[0] < 0 < axis.get_xlim()[1] and axis.get_ylim()[0] < 0
+    assert {text.get_text() for text in axis.texts} >= {r"$\beta$ = 0, 1, 100"}
+    inside = axis.get_window_extent().padded(2)
+    for text in axis.texts:
+        box = Text.get_window_extent(text, page.canvas.get_renderer())
+        assert inside.contains(box.x0, box.y0) and inside.contains(box.x1, box.y1)
+
+
+def test_recovery_shows_accuracy_and_r2_of_the_same_runs(drawn):
+    _, rows = drawn("recovery", summary_table(SMALL))
+    a, b = (rows[(rows["panel"] == panel) & (rows["stage"] == "step1")] for panel in "ab")
+    assert a["beta_value"].tolist() == b["beta_value"].tolist() == SMALL["beta"]
+    for own, labels in ((a, ("s1", "c")), (b, ("zs1", "zc"))):
+        assert own[["x_label", "y_label"]].drop_duplicates().to_numpy().tolist() == [list(labels)]
+        for row in own.itertuples():
+            expected = tuple(accuracy("step1", "zc", label, row.beta_value) for label in labels)
+            assert (row.x_mean, row.y_mean) == expected
+    references = rows[(rows["panel"] == "b") & (rows["stage"] == "reference")]
+    assert dict(zip(references["method"], references["y_mean"], strict=True)) == {
+        "oracle": 1.0, "raw": 0.999, "linear_cca": 0.999,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "r2"])
+def test_recovery_without_one_of_its_measurements_ends_in_one_sentence(tmp_path, metric):
+    summary = summary_table(SMALL)
+    with pytest.raises(InputError, match=rf"holds no trained run of step 1 with {metric} of zc; add grids.step1"):
+        plot("recovery", summary[summary["metric"] != metric], tmp_path)
+
+
+def test_the_information_plane_of_other_data_ends_in_one_sentence(tmp_path):
+    with pytest.raises(InputError, match=r"no trained run of step 1 with information; use a noisy simulation\.$"):
+        plot("information_plane", summary_table(SMALL, information=False), tmp_path)
 
 
 def test_every_row_of_the_summary_is_looked_up(drawn):
@@ -283,7 +401,7 @@ def test_diverged_settings_are_in_the_table_and_not_drawn(drawn):
 @pytest.mark.parametrize("left_out", STAGES)
 def test_methods_may_be_missing(drawn, figure, left_out):
     summary = summary_table(SMALL, [stage for stage in STAGES if stage != left_out])
-    if (figure, left_out) in {("figure8", "step2"), ("figure9", "step1")}:
+    if (figure, left_out) in {("figure8", "step2"), ("figure9", "step1"), ("recovery", "step1")}:
         with pytest.raises(InputError, match="no trained run of step"):
             drawn(figure, summary)
         return
@@ -327,7 +445,7 @@ def test_drawn_twice_the_files_are_the_same(tmp_path, figure):
 # What a reader sees
 
 
-@pytest.mark.parametrize("figure", SCATTERS)
+@pytest.mark.parametrize("figure", [*SCATTERS, "information_plane"])
 @pytest.mark.parametrize("grid", [FULL, SMALL, ONE], ids=["full", "small", "one"])
 def test_no_text_overlaps_another_or_leaves_the_page(drawn, figure, grid):
     page, _ = drawn(figure, summary_table(grid))
@@ -335,6 +453,7 @@ def test_no_text_overlaps_another_or_leaves_the_page(drawn, figure, grid):
     renderer = page.canvas.get_renderer()
     texts = [text for axis in page.axes for text in axis.texts if text.get_text() not in ("", "//")]
     texts += [text for axis in page.axes for text in (axis.xaxis.label, axis.yaxis.label) if text.get_text()]
+    texts += [text for axis in page.axes if axis.get_legend() for text in axis.get_legend().get_texts()]
     # Of the texts alone: an annotation's own extent holds its hairline.
     extents = [Text.get_window_extent(text, renderer) for text in texts]
     width, height = page.get_size_inches() * page.dpi
@@ -348,7 +467,9 @@ def test_no_text_overlaps_another_or_leaves_the_page(drawn, figure, grid):
 @pytest.mark.parametrize("figure", FIGURES)
 def test_figures_have_a_journals_widths(drawn, figure):
     page, _ = drawn(figure, summary_table(SMALL))
-    assert page.get_size_inches()[0] * 25.4 == pytest.approx(89 if figure.startswith("figure4") else 183)
+    assert page.get_size_inches()[0] * 25.4 == pytest.approx(
+        89 if figure in ("figure4a", "figure4b", "information_plane") else 183
+    )
     sizes = {text.get_fontsize() for axis in page.axes for text in [*axis.texts, axis.xaxis.label, axis.yaxis.label]}
     assert sizes <= {7.0, 8.0}
 

@@ -28,15 +28,17 @@ def plot(summary: Path, png: Path) -> None:
     Raises
     ------
     InputError
-        If the table holds no trained run of step 1.
+        If the table holds no trained run of step 1, or one of the measurements of none.
     """
     points = select_rows(read_table(summary).to_pandas())
-    if scatter.trained(points).empty:
-        raise InputError(summary, "column stage", "holds no trained run of step 1", "add grids.step1")
+    for panel in PANELS:
+        if scatter.trained(points[points["panel"] == panel.letter]).empty:
+            problem = f"holds no trained run of step 1 with {panel.metric} of zc"
+            raise InputError(summary, "column metric", problem, "add grids.step1")
     tints = scatter.tints(points)
-    figure = style.open_page(style.PAGE, 82)
+    figure = style.open_page(style.PAGE, 79)
     colour, marker, name = style.METHODS["disentangledssl"]
-    key = scatter.blank_axes(figure, 0, 75, 183, 6)
+    key = scatter.blank_axes(figure, 0, 72, 183, 6)
     scatter.draw_mark(key, marker, colour, rf"{name}, $\beta$ beside each point", 12, 6)
     for panel, left in zip(PANELS, scatter.LEFT, strict=True):
         own = points[points["panel"] == panel.letter]
