@@ -109,6 +109,58 @@ def test_presets_can_be_planned_into_folders_of_their_own(fresh, preset):
     assert outputs and all(f"results/{preset}/" in line for line in outputs)
 
 
+def tables_of_the_claims(output: str) -> set[str]:
+    """What the claims are decided on, of a plan from scratch."""
+    (tables,) = re.findall(r"Deciding the paper's claims.*\nReason: .*updated by another job: (.+)", output)
+    return set(tables.split(", "))
+
+
+def test_readings_are_planned_and_compared(fresh):
+    result = fresh.under("config/readings.yaml").run(options=["--dry-run"]).ok()
+    expected = {
+        "simulate": 7, "split_dataset": 7, "probe_references": 7, "tabulate_probes": 7, "tabulate_readings": 1,
+        "decide_claims": 1, "plot_figure4a": 4, "plot_figure4b": 4, "plot_figure7": 2, "plot_figure8": 4,
+        "plot_recovery": 4,
+    }  # fmt: skip
+    trained = ("train_step1", "train_step2", "train_baseline", "probe_representations")
+    assert {rule: jobs for rule, jobs in result.counts.items() if rule not in trained} == expected
+    assert sum(result.counts[rule] for rule in trained[:3]) == result.counts["probe_representations"]
+    (job,) = re.findall(r"Comparing readings of the paper on (\w+)", result.output)
+    assert job == "simulation"
+    # The claims are decided on the data as the default reads them.
+    assert tables_of_the_claims(result.output) == {"results/readings/simulation/probes_summary.parquet"}
+
+
+# A reading comes before the data set that it departs from.
+VARIANTS = """
+datasets: [turned, simulation_mixed, simulation_noisy, clean, simulation]
+data:
+  turned: {source: simulation, reading: turned, make: {variant: entangled, n: 400, data_seeds: [0], noise: 0}}
+  simulation_mixed: {make: {n: 400}, grids: {step2: {beta: [0], lam: [1]}}}
+  simulation_noisy: {make: {n: 400}, grids: {step1: {beta: [0]}, step2: null}}
+  clean: {source: simulation, make: {variant: noisy, n: 400, data_seeds: [0], noise: 0}, grids: {step1: {beta: [0]}}}
+"""
+
+
+def test_figures_are_those_that_data_and_stages_are_enough_for(fresh, overlay):
+    result = fresh.run(overlays=[overlay(VARIANTS)], options=["--dry-run"]).ok()
+    drawn: dict[str, set[str]] = {}
+    for figure, dataset in re.findall(r"Drawing (\w+) of (\w+)", result.output):
+        drawn.setdefault(dataset, set()).add(figure)
+    assert drawn == {
+        "turned": {"figure4a", "recovery"},
+        "simulation_mixed": {"figure4a", "figure4b", "figure8", "figure9", "recovery"},
+        # Step 2 is taken out.
+        "simulation_noisy": {"figure4a", "recovery", "information_plane"},
+        # Without noise there is no optimum.
+        "clean": {"figure4a", "recovery"},
+        "simulation": {"figure4a", "figure4b", "figure7", "figure8", "recovery"},
+    }
+    assert tables_of_the_claims(result.output) == {
+        f"results/small/{name}/probes_summary.parquet" for name in ("simulation", "simulation_mixed")
+    }
+
+
 def test_small_config_from_scratch(fresh):
     everything = total(*SIMULATION, *SCREEN, SIMULATION_DATA, SCREEN_DATA, {"train_mol2vec": 1})
     assert fresh.plan() == everything
