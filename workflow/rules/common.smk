@@ -218,15 +218,18 @@ def evaluation(dataset):
     }
 
 
-def all_outputs():
-    """Everything that the config asks for."""
-    outputs = []
+def simulation_outputs():
+    """Everything that the config asks for of simulated data."""
+    outputs = [f"{R}/{name}/readings.csv" for name in READINGS]
     for name in SIMULATIONS:
         outputs += [f"{R}/{name}/{table}.csv" for table in ("probes", "probes_summary")]
         outputs += [f"{R}/{name}/{figure}.png" for figure in figures_of(name)]
-    if SIMULATIONS:
-        outputs.append(f"{R}/claims.csv")
-    outputs += [f"{R}/{name}/readings.csv" for name in READINGS]
+    return outputs + ([f"{R}/claims.csv"] if SIMULATIONS else [])
+
+
+def screen_outputs():
+    """Everything that the config asks for of drug screens."""
+    outputs = []
     for name in SCREENS:
         outputs += [f"{R}/{name}/{table}.csv" for table in ("retrieval", "retrieval_summary")]
         outputs += stack_files(name, "step2", "models.safetensors")
