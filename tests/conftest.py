@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,22 @@ def write_tiny() -> Callable[..., Path]:
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the tiny data set; read only."""
     return _write_tiny(tmp_path_factory.mktemp("tiny") / "data")
+
+
+@pytest.fixture(scope="session")
+def write_simulated() -> Callable[..., Path]:
+    """A function that writes a small simulated data set, split, into a folder: ``write_simulated(folder, "mixed")``."""
+    from disentangledssl.sources.simulation import write_simulation
+    from disentangledssl.splits import write_splits
+
+    def write(
+        folder: Path, variant: str, *, n: int = 400, data_seeds: Sequence[int] = (0,), noise: float = 1.0
+    ) -> Path:
+        write_simulation(folder, name=variant, variant=variant, n=n, data_seeds=list(data_seeds), noise=noise)
+        write_splits(folder / "pairs.parquet", folder / "splits.parquet", kind="random")
+        return folder
+
+    return write
 
 
 @pytest.fixture(scope="session")

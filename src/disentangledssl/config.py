@@ -160,7 +160,7 @@ class SimulationData(FamilyOverrides):
 
     source: Literal["simulation"]
     make: SimulationSource
-    reading: str | None = Field(
+    reading: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
         description="how training departs from that of the first data set with the same make: effects are tabulated",
     )
@@ -352,6 +352,10 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
         ):
             mend = "list the data set it departs from, with the same make"
             yield mistake("reading", "there is nothing to compare it with", mend)
+        for other in config.datasets[:index]:
+            text = getattr(config.data.get(other), "reading", None)
+            if text and text == getattr(config.data[dataset], "reading", None):
+                yield mistake("reading", f"says the same as that of {other}", "say how it departs")
         data_seeds = getattr(config.data[dataset].make, "data_seeds", [])
         if len(data_seeds) > 1 and split.kind != "random":
             yield mistake("split.kind", f"{split.kind} with several make.data_seeds", "use random")

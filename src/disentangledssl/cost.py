@@ -27,7 +27,6 @@ from disentangledssl.calibration import (
     time_references,
     time_training,
 )
-from disentangledssl.config import SELECTED
 from disentangledssl.dataset import read_dataset
 from disentangledssl.files import atomic
 from disentangledssl.methods import Layout, load_method
@@ -304,7 +303,8 @@ def _with_beta(run: Mapping[str, Any]) -> dict[str, Any]:
     """Give a run a beta to be timed with, of its own where it is not chosen yet."""
     if "beta" not in run:
         return dict(run)
-    return run | {"beta_value": -1.0 if run["beta"] == SELECTED else float(run["beta"])}
+    # The word itself: the config decides no time, and an edit of it must not cost a calibration.
+    return run | {"beta_value": -1.0 if run["beta"] == "selected" else float(run["beta"])}
 
 
 def sentence(name: str, cores: int, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -202,6 +202,24 @@ ONE_MISTAKE = {
         "cell_injury: split: a screen needs validation molecules",
         "; split by groups with split.validation_fraction above 0",
     ),
+    "reading without its data set": (
+        "datasets: [simulation_mixed, mine]\ndata: {mine: {source: simulation, reading: mine, make: "
+        "{variant: entangled, n: 90000, data_seeds: [0], noise: 0}}}",
+        "mine: reading: there is nothing to compare it with; list the data set it departs from, with the same make",
+    ),
+    "reading of readings": (
+        "datasets: [simulation]\ndata: {simulation: {reading: mine}}",
+        "simulation: reading: there is nothing to compare it with",
+    ),
+    "reading that says nothing": (
+        "data: {simulation: {reading: ''}}",
+        "data.simulation.reading: ",
+    ),
+    "two readings that say the same": (
+        "datasets: [simulation, one, two]\ndata: {one: &mine {source: simulation, reading: mine, make: "
+        "{variant: entangled, n: 90000, data_seeds: [0], noise: 0}}, two: *mine}",
+        "two: reading: says the same as that of one; say how it departs",
+    ),
     "one fold": (
         "datasets: [cell_injury]\nfamilies: {screen: {split: {folds: 1}}}",
         "cell_injury: split.folds: 1 fold is no cross-validation; use 2 or more, or group_holdout",
@@ -588,6 +606,47 @@ def test_folds(tmp_path):
     assert config.used_folds("lincs_cells") == 4
     config = load("families: {screen: {split: {kind: group_holdout, folds: 4}}}", tmp_path=tmp_path)
     assert config.folds("lincs_cells") == 1
+
+
+# Readings
+
+READING = "{source: simulation, reading: %s, make: {variant: entangled, n: %d, data_seeds: [0], noise: 0}}"
+
+
+def with_readings(tmp_path, datasets: str, **more: str) -> Config:
+    data = {"first": READING % ("first", 90000), "second": READING % ("second", 90000), **more}
+    definitions = "".join(f"  {name}: {text}\n" for name, text in data.items())
+    return load(f"datasets: [{datasets}]\ndata:\n{definitions}", tmp_path=tmp_path)
+
+
+def test_readings_are_compared_with_the_first_data_set_of_the_same_make(tmp_path):
+    plain = READING.replace("reading: %s, ", "")
+    config = with_readings(
+        tmp_path,
+        "second, small, simulation_mixed, simulation, again, first, of_small, lincs_cells",
+        again=plain % 90000, small=plain % 80000, of_small=READING % ("of small", 80000),
+    )  # fmt: skip
+    assert config.readings() == {"simulation": ["second", "first"], "small": ["of_small"]}
+    # The order of the list says which is first.
+    config = with_readings(tmp_path, "again, first, simulation", again=plain % 90000)
+    assert config.readings() == {"again": ["first"]}
+
+
+def test_readings_that_are_not_run_are_not_compared(tmp_path):
+    assert with_readings(tmp_path, "simulation, second").readings() == {"simulation": ["second"]}
+    assert with_readings(tmp_path, "simulation, lincs_cells").readings() == {}
+
+
+def test_readings_of_the_preset():
+    config = load(REPOSITORY / "config" / "readings.yaml")
+    base, *readings = config.datasets
+    assert config.readings() == {base: readings} and len(readings) == 6
+    assert len({config.data[name].reading for name in readings}) == 6
+
+
+def test_what_a_reading_says_of_itself_changes_no_setting(tmp_path):
+    config = with_readings(tmp_path, "simulation, first")
+    assert config.training_of("first", "step1") == config.training_of("simulation", "step1")
 
 
 # The schema for editors

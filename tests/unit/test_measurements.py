@@ -9,6 +9,8 @@ import pytest
 from disentangledssl import references
 from disentangledssl.checkpoints import load_models, save_models
 from disentangledssl.dataset import read_dataset
+from disentangledssl.diagnostics import bottleneck_rows, information_rows
+from disentangledssl.evaluation.latent_regression import latent_r2
 from disentangledssl.evaluation.linear_probe import probe_accuracies
 from disentangledssl.evaluation.retrieval import candidate_pool, retrieval_rows
 from disentangledssl.files import read_table, table_info
@@ -210,6 +212,129 @@ def test_retrieval_ranks_molecules_of_validation_and_test(models, tiny, tmp_path
         assert [row["group"] for row in found] == sorted(set(dataset.groups[pairs]))
         for name, values in expected.items():
             assert [row[name] for row in found] == values.tolist()
+
+
+# What only some simulated data allow
+
+
+SIMULATED = {
+    "step1": [{"id": f"beta={beta},seed=0", "beta": beta, "fold": 0, "seed": 0} for beta in (0, 100)],
+    "focal": [{"id": "a=1,lam=0.1,seed=0", "a": 1, "lam": 0.1, "fold": 0, "seed": 0}],
+}
+
+
+@pytest.fixture(scope="module")
+def simulated(write_simulated, tmp_path_factory):
+    """Folders of the simulated data, by variant; written when asked for."""
+    folders = {}
+
+    def folder(variant: str, noise: float = 1.0):
+        if (variant, noise) not in folders:
+            folders[variant, noise] = write_simulated(tmp_path_factory.mktemp(variant) / "data", variant, noise=noise)
+        return folders[variant, noise]
+
+    return folder
+
+
+@pytest.fixture
+def probed(simulated, small, plain, tmp_path):
+    """Train a stage on simulated data and probe it: its models, the data set and the rows."""
+
+    def probe(variant: str, stage: str = "step1", noise: float = 1.0):
+        data, models = simulated(variant, noise), tmp_path / "models.safetensors"
+        train_stack(
+            stage, data, SIMULATED[stage], settings=small(stage, epochs=1, batch_size=64), scaling=[plain, plain],
+            models=models, history=tmp_path / "history.parquet",
+        )  # fmt: skip
+        probe_models(models, data, tmp_path / "probes.parquet", stage=stage, probe=PROBE)
+        dataset = read_dataset(data)
+        return Models(models, dataset), dataset, read_table(tmp_path / "probes.parquet").to_pylist()
+
+    return probe
+
+
+def test_mixed_data_have_a_weight_ratio_of_each_view(probed):
+    stack, dataset, rows = probed("mixed")
+    found = [row for row in rows if row["metric"] == "weight_ratio"]
+    assert [(row["run"], row["representation"]) for row in found] == [
+        (run["id"], encoder) for run in SIMULATED["step1"] for encoder in ("zc1", "zc2")
+    ]
+    pure = dataset.info["pure_dimensions"]
+    assert pure == 15
+    for index in range(2):
+        for encoder in ("zc1", "zc2"):
+            squares = np.square(stack.first_layer(index, encoder).astype(np.float64)).sum(axis=1)
+            assert squares.shape == (100,)
+            (row,) = (
+                row
+                for row in found
+                if (row["run"], row["representation"]) == (SIMULATED["step1"][index]["id"], encoder)
+            )
+            assert row["value"] == pytest.approx(squares[85:].mean() / squares[:85].mean())
+            assert row["label"] is row["width"] is None and row["beta_value"] == SIMULATED["step1"][index]["beta"]
+    assert len({row["value"] for row in found}) == 4
+
+
+def test_noisy_data_have_points_of_the_information_plane(probed):
+    stack, dataset, rows = probed("noisy")
+    found = [row for row in rows if row["metric"] in ("information", "optimum")]
+    expected = []
+    for index, run in enumerate(SIMULATED["step1"]):
+        named = run_columns(stack.runs[index], "step1")
+        expected += information_rows(named, stack.represent(index), stack.settings.kappa, dataset, 0)
+        assert {row["beta_value"] for row in found if row["run"] == run["id"]} == {run["beta"]}
+    assert len(found) == 12
+    for row, wanted in zip(found, expected, strict=True):
+        assert wanted.items() <= row.items()
+    points = {(row["run"], row["representation"], row["label"], row["metric"]): row["value"] for row in found}
+    for run, code in {(row["run"], row["representation"]) for row in found}:
+        below, above = (points[run, code, "other", metric] for metric in ("information", "optimum"))
+        assert 0 <= below <= above + 1e-9 <= points[run, code, "own", "information"] + 2e-9
+
+
+@pytest.mark.parametrize(
+    ("variant", "stage", "noise"),
+    [("entangled", "step1", 0.0), ("nonlinear", "step1", 1.0), ("noisy", "step1", 0.0), ("noisy", "focal", 1.0),
+     ("mixed", "focal", 0.0)],
+)  # fmt: skip
+def test_other_data_and_stages_have_neither(probed, variant, stage, noise):
+    """Without noise the optimum is infinite; only step 1 has a concentration, and Figure 9 shows its weights."""
+    *_, rows = probed(variant, stage, noise)
+    assert {row["metric"] for row in rows} == {"accuracy", "r2"} | ({"cka"} if stage == "focal" else set())
+
+
+def test_r2_and_accuracy_of_every_representation(probed):
+    """Of the codes that are probed, [zc1, zc2] among them, for every latent and every label."""
+    stack, dataset, rows = probed("noisy")
+    codes = stack.represent(1)
+    both = np.hstack([codes["zc1"], codes["zc2"]])
+    train, test = dataset.pairs_in(0, "train"), dataset.pairs_in(0, "test")
+    latents = [{name: values[pairs] for name, values in dataset.latents.items()} for pairs in (train, test)]
+    found = {
+        row["label"]: row["value"]
+        for row in rows
+        if row["run"] == SIMULATED["step1"][1]["id"] and (row["representation"], row["metric"]) == ("zc", "r2")
+    }
+    assert found == pytest.approx(latent_r2(both[train], latents[0], both[test], latents[1]))
+    named = {(row["representation"], row["label"]) for row in rows if row["metric"] == "accuracy"}
+    assert named == {(name, label) for name in ("zc", "zc1", "zc2") for label in ("c", "s1", "s2")}
+
+
+def test_the_references_of_noisy_data_have_the_optimal_curve(simulated, tmp_path):
+    for variant, noise, metrics in (("noisy", 1.0, {"information"}), ("entangled", 0.0, set())):
+        folder = simulated(variant, noise)
+        probe_references(folder, tmp_path / "probes.parquet", folds=1, probe=PROBE)
+        rows = read_table(tmp_path / "probes.parquet").to_pylist()
+        assert {row["metric"] for row in rows} == {"accuracy", "r2"} | metrics
+        curve = [row for row in rows if row["run"] == "gaussian_bottleneck"]
+        expected = bottleneck_rows(reference_run("gaussian_bottleneck", 0), read_dataset(folder), 0) if metrics else []
+        assert [(row["label"], row["beta_value"], row["value"]) for row in curve] == [
+            (row["label"], row["beta_value"], row["value"]) for row in expected
+        ]
+        # The oracle's own latent, all of it.
+        oracle = {(row["representation"], row["label"]): row["value"] for row in rows
+                  if row["run"] == "oracle" and row["metric"] == "r2"}  # fmt: skip
+        assert oracle["zc", "zc"] == pytest.approx(1, abs=1e-3) and oracle["zc", "zs1"] < 0.1
 
 
 # Reference rows

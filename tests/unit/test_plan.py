@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import math
 import re
 from pathlib import Path
 
@@ -10,9 +12,9 @@ import pytest
 import yaml
 
 from disentangledssl.codeversion import code_version
-from disentangledssl.config import Config, load_config
+from disentangledssl.config import STAGES, Config, load_config
 from disentangledssl.errors import InputError
-from disentangledssl.plan import CODE, PRESETS, Plan, code, presets_with
+from disentangledssl.plan import CODE, PRESETS, Plan, code, presets_with, run_gb
 
 REPOSITORY = Path(__file__).parents[2]
 FULL = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
@@ -145,6 +147,77 @@ def test_one_frozen_step1_serves_all_lam(ledger):
         assert all(betas.count(beta) == 3 for beta in betas)
 
 
+# Memory
+
+
+def settings_of(stage: str, **changes):
+    """Training settings of a stage of the simulation, with changes."""
+    checked = config(simulation={"grids": WHOLE}).training_of("simulation", stage)
+    return checked.model_copy(update=changes)
+
+
+WHOLE = grids([0, 1], [0.01]) | {
+    "clip": {}, "jointopt": {"a": [1], "lam": [1]}, "focal": {"a": [1], "lam": [1]}, "dmvae": {"lam": [1]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_run_takes_more_memory_the_larger_it_is(stage):
+    grown = {
+        "hidden": [64, 100, 512, 2048], "layers": [2, 3, 5], "dimensions": [8, 50, 300], "batch_size": [64, 100, 4096],
+    }  # fmt: skip
+    for name, values in grown.items():
+        taken = [run_gb(stage, settings_of(stage, **{name: value})) for value in values]
+        assert taken[0] > 0 and all(less < more for less, more in itertools.pairwise(taken)), name
+    # No layer is missing below none.
+    assert run_gb(stage, settings_of(stage, layers=1)) <= run_gb(stage, settings_of(stage, layers=2))
+
+
+def test_a_run_takes_more_memory_the_more_networks_it_has():
+    settings = settings_of("step2")
+    gb = {stage: run_gb(stage, settings) for stage in STAGES}
+    # Frozen networks have neither gradients nor moments.
+    assert gb["clip"] == gb["step1"] < gb["step2"] < gb["jointopt"] == gb["focal"] == gb["dmvae"]
+    assert gb["jointopt"] == pytest.approx(2 * gb["step1"])
+
+
+def test_weights_of_a_run_are_counted():
+    """Two networks of three layers, each weight with gradient, moments and as much again: 8 numbers of 4 bytes."""
+    settings = settings_of("step1", hidden=512, layers=3, dimensions=50, batch_size=1)
+    weights = 1000 * 512 + 512 * 512 + 512 * 50
+    activations = 2 * (512 + 512 + 50)
+    assert run_gb("step1", settings) == pytest.approx(2 * 4 * (8 * weights + 4 * activations) / 1e9)
+
+
+@pytest.mark.parametrize("gb", [0.001, 0.05, 0.2, 0.5, 1, 4, 1e6])
+def test_no_stack_exceeds_the_memory_it_may_take(ledger, gb):
+    grid = {"grids": grids([0, 1, 5, 10, 100], [0.01, 1])}
+    asked = config(simulation=grid, stack_size=6, stack_gb=gb)
+    plan = Plan(asked, ledger)
+    for (dataset, stage), stacks in plan.stacks.items():
+        one = run_gb(stage, asked.training_of(dataset, stage))
+        sizes = [len(stack.runs) for stack in stacks]
+        assert sum(sizes) == len(plan.wanted(dataset, stage))
+        # At least one run, however little it may take; never more than stack_size.
+        assert all(size == 1 or size * one <= gb for size in sizes) and max(sizes) <= 6
+        # As many as fit, where neither folds nor betas keep runs apart.
+        if (dataset, stage) == ("simulation", "step1"):
+            assert len(sizes) == math.ceil(5 / max(1, min(6, int(gb / one))))
+
+
+def test_more_memory_never_makes_more_stacks(tmp_path):
+    counts = []
+    for number, gb in enumerate([0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2]):
+        plan = Plan(config(simulation={"grids": grids([0, 1, 5, 10], [1])}, stack_gb=gb), tmp_path / f"{number}.json")
+        counts.append(len(plan.stacks["simulation", "step1"]))
+    assert counts == sorted(counts, reverse=True) and counts[0] == 4 and counts[-1] == 1
+
+
+def test_less_memory_leaves_known_stacks_as_they_are(ledger):
+    before = saved(config(), ledger).stacks
+    assert Plan(config(stack_gb=0.001), ledger).stacks == before
+
+
 # Code
 
 
@@ -152,7 +225,7 @@ def test_one_frozen_step1_serves_all_lam(ledger):
 def test_every_step_names_modules_that_exist(step):
     assert re.fullmatch("[0-9a-f]{16}", code(step))
     assert code(step) == code_version(*CODE[step])
-    assert code(step, "methods.clip") != code(step)
+    assert (code(step, "methods.clip") == code(step)) == ("methods.clip" in CODE[step])
 
 
 def test_rules_ask_for_steps_that_are_known():
@@ -161,7 +234,11 @@ def test_rules_ask_for_steps_that_are_known():
         for path in (REPOSITORY / "workflow" / "rules").glob("*.smk")
         for step in re.findall(r'\bcode\("(\w+)"', path.read_text())
     ]
-    assert set(asked) == set(CODE)
+    # One rule a figure, made in a loop over this table.
+    common = (REPOSITORY / "workflow" / "rules" / "common.smk").read_text()
+    figures = re.findall(r'^    "(\w+)": ".+",$', common.split("\nFIGURES = {")[1].split("\n}")[0], re.M)
+    assert "figure4a" in figures
+    assert {*asked, *figures} == set(CODE)
 
 
 # Presets

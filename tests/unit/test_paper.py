@@ -1,0 +1,345 @@
+"""Beside the paper: each claim holds, fails or cannot be tested on tables made by hand, and at its threshold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from disentangledssl.files import write_table
+from disentangledssl.paper import BASELINES, FAILS, HOLDS, UNTESTABLE, simulation_claims, write_claims
+from disentangledssl.runs import spell
+
+LABELS = ("s1", "c", "s2")
+STARTS, FALLS, JOINT1, ALL1, JOINT2, ALL2, LEFT1, LEFT2, COLLAPSE, RATIO, PLATEAU, LINEAR = range(12)
+
+
+def points(method, code, *accuracies, std=0.001, n=3, metric="accuracy", **setting):
+    """Rows of one setting: accuracies on y_s1, y_c and y_s2, or as many as are given."""
+    beta = setting.get("beta")
+    return [
+        {
+            "method": method, "stage": "reference" if method == "linear_cca" else method,
+            "beta": None if beta is None else spell(beta), "beta_value": beta, "a": setting.get("a"),
+            "lam": setting.get("lam"), "representation": code, "label": label, "metric": metric, "mean": mean,
+            "std": std, "n": n, "n_diverged": 3 - n,
+        }
+        for label, mean in zip(LABELS if metric == "accuracy" else [None], accuracies, strict=False)
+    ]  # fmt: skip
+
+
+def method_at(beta):
+    return "disentangledssl" if beta else "disentangledssl_beta0"
+
+
+def table(rows) -> pd.DataFrame:
+    """A summary as it is read from its Parquet file, with nothing measured of a setting that diverged."""
+    lost = points("focal", None, np.nan, std=np.nan, n=0, a=1000, lam=100)[:1]
+    lost[0] |= {"label": None, "metric": None}
+    floats = dict.fromkeys(["beta_value", "a", "lam", "mean", "std"], float)
+    return pd.DataFrame([*rows, *lost]).astype(floats)
+
+
+SHARED = {0: (0.75, 0.78, 0.74), 1: (0.70, 0.76, 0.70), 100: (0.55, 0.70, 0.55), 1000: (0.50, 0.52, 0.50)}
+# (accuracy on its own label, on y_c) of zs1 and zs2, by lam
+SPECIFIC = {0.01: (0.80, 0.52), 1: (0.78, 0.51)}
+WORSE = {0.01: (0.76, 0.55), 1: (0.74, 0.53)}
+
+
+def shared(curve=SHARED, **how):
+    return [row for beta, values in curve.items() for row in points(method_at(beta), "zc", *values, beta=beta, **how)]
+
+
+def specific(method, curve, views=(1, 2), **setting):
+    rows = []
+    for lam, (own, c) in curve.items():
+        for view in views:
+            values = (own, c, 0.5) if view == 1 else (0.5, c, own)
+            rows += points(method, f"zs{view}", *values, lam=lam, **setting)
+    return rows
+
+
+def simulation(*, zc=None, zs=None, without=(), linear=(0.83, 0.50), baselines=WORSE, zc_of=None, std=0.001):
+    """The entangled data as the paper has them; parts can be replaced."""
+    rows = shared(std=std) if zc is None else zc
+    rows = rows + (specific("disentangledssl", SPECIFIC, beta=1) if zs is None else zs)
+    others = {name: {0.01: (0.72, 0.72, 0.72), 1: (0.66, 0.68, 0.66)} for name in BASELINES} | (zc_of or {})
+    for name in BASELINES:
+        setting = {} if name == "dmvae" else {"a": 1}
+        rows = rows + specific(name, baselines, **setting)
+        for lam, values in others[name].items():
+            rows = rows + points(name, "zc", *values, lam=lam, **setting)
+    rows = rows + points("dmvae", "zc", 0.51, 0.58, 0.51, lam=100)  # collapsed
+    rows = rows + points("linear_cca", "zs1", linear[0], linear[1], 0.5, std=None, n=1)
+    rows = [row for row in rows if row["method"] not in without]
+    by_view = {0: 0.75, 1: 0.70, 3: 0.68, 10: 0.64, 30: 0.58, 1000: 0.5}
+    if "disentangledssl" not in without:
+        for beta, c in by_view.items():
+            rows = rows + points(method_at(beta), "zc1", 0.6, c, 0.5, beta=beta)
+    return table(rows)
+
+
+RATIOS = {0: 20.0, 1: 40.0, 100: 80.0, 1000: 1.0}
+FLAT = {0: 0.75, 1: 0.70, 3: 0.695, 10: 0.69, 30: 0.6, 1000: 0.5}
+
+
+def mixed(ratios=RATIOS, flat=FLAT, second=None):
+    rows = []
+    for view, by_beta in ((1, ratios), (2, second or ratios)):
+        for beta, value in by_beta.items():
+            rows += points(method_at(beta), f"zc{view}", value, metric="weight_ratio", beta=beta)
+    for beta, c in flat.items():
+        rows += points(method_at(beta), "zc1", 0.6, c, 0.5, beta=beta)
+    return table(rows)
+
+
+def verdicts(simulation_table, mixed_table=None):
+    return [claim.verdict for claim in simulation_claims(simulation_table, mixed_table)]
+
+
+def verdict(claim, simulation_table, mixed_table=None):
+    return verdicts(simulation_table, mixed_table)[claim]
+
+
+# All of them
+
+
+def test_everything_holds_on_tables_as_the_paper_has_them():
+    claims = simulation_claims(simulation(), mixed())
+    assert [claim.verdict for claim in claims] == [HOLDS] * 12, claims
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_order_of_the_rows_decides_nothing(seed):
+    ordered = simulation(), mixed()
+    shuffled = [one.sample(frac=1, random_state=seed) for one in ordered]
+    assert simulation_claims(*shuffled) == simulation_claims(*ordered)
+
+
+def test_each_claim_fails_where_its_numbers_are_turned_around():
+    rising = {beta: tuple(1.3 - one for one in values) for beta, values in SHARED.items()}
+    worse = specific("disentangledssl", {0.01: (0.70, 0.60), 1: (0.69, 0.60)}, beta=1)
+    above = {name: {0.01: (0.60, 0.80, 0.60), 1: (0.58, 0.79, 0.58)} for name in BASELINES}
+    wrong = simulation(zc=shared(rising), zs=worse, linear=(0.60, 0.55), zc_of=above)
+    found = verdicts(wrong, mixed({0: 80.0, 1: 40.0, 100: 20.0, 1000: 30.0}, dict.fromkeys(FLAT, 0.7)))
+    # At collapse the method has no worse a point than DMVAE if its own first one is there.
+    assert [found[claim] for claim in range(12) if claim not in (STARTS, COLLAPSE)] == [FAILS] * 10
+    low = shared({0: (0.75, 0.50, 0.74), 1: (0.51, 0.60, 0.5)})
+    assert verdict(STARTS, simulation(zc=low)) == verdict(COLLAPSE, simulation(zc=low)) == FAILS
+
+
+# What cannot be tested
+
+
+def test_data_sets_that_were_not_run():
+    assert verdicts(None, None) == [UNTESTABLE] * 12
+    assert verdicts(simulation(), None) == [UNTESTABLE if claim in (RATIO, PLATEAU) else HOLDS for claim in range(12)]
+    assert verdict(RATIO, None, mixed()) == HOLDS and verdict(PLATEAU, None, mixed()) == UNTESTABLE
+    assert {claim.measured for claim in simulation_claims(None, None)} == {"the data set was not run"}
+
+
+def test_a_table_of_references_alone():
+    alone = simulation()
+    alone = alone[alone["method"] == "linear_cca"]
+    assert verdicts(alone, alone) == [UNTESTABLE] * 12
+
+
+@pytest.mark.parametrize(
+    ("left_out", "claims"),
+    [
+        ("jointopt", {JOINT1, JOINT2, ALL1, ALL2, LEFT1, LEFT2, LINEAR}),
+        # "All baselines" is not said of two of them.
+        ("focal", {ALL1, ALL2, LEFT1, LEFT2, LINEAR}),
+        ("dmvae", {ALL1, ALL2, LEFT1, LEFT2, LINEAR, COLLAPSE}),
+        ("linear_cca", {LINEAR}),
+    ],
+)
+def test_methods_that_were_not_run(left_out, claims):
+    found = verdicts(simulation(without=[left_out]), mixed())
+    assert {claim for claim in range(12) if found[claim] == UNTESTABLE} == claims
+    assert {found[claim] for claim in set(range(12)) - claims} == {HOLDS}
+
+
+def test_one_seed_has_no_standard_error():
+    claims = simulation_claims(simulation(zc=shared(std=np.nan, n=1)), mixed())
+    assert [claim.verdict for claim in claims] == [UNTESTABLE] * 2 + [HOLDS] * 10
+    assert claims[STARTS].measured == "fewer than two seeds, so no standard error, at beta 0"
+    assert claims[FALLS].measured.endswith("at beta 0, 1, 100, 1000")
+
+
+def test_a_beta_of_which_every_seed_diverged_is_left_out():
+    lost = shared({10: (np.nan,) * 3}, std=np.nan, n=0)
+    tables = [simulation(zc=shared() + lost), simulation()]
+    first, second = (simulation_claims(one, mixed()) for one in tables)
+    assert first == second and {claim.verdict for claim in first} == {HOLDS}
+
+
+def test_one_setting_is_no_curve():
+    one = specific("disentangledssl", {1: (0.80, 0.51)}, beta=1)
+    found = verdicts(simulation(zs=one), mixed())
+    assert {claim for claim in range(12) if found[claim] == UNTESTABLE} == {JOINT1, ALL1, JOINT2, ALL2}
+    found = verdicts(simulation(baselines={1: (0.7, 0.6)}), mixed())
+    assert {claim for claim in range(12) if found[claim] == UNTESTABLE} == {JOINT1, ALL1, JOINT2, ALL2}
+    found = verdicts(simulation(zc=shared({1: SHARED[1]})), mixed())
+    assert {claim for claim in range(12) if found[claim] == UNTESTABLE} == {STARTS, FALLS, LEFT1, LEFT2, COLLAPSE}
+
+
+def test_a_label_that_was_not_probed():
+    for label, claims in (("s2", {STARTS, FALLS, JOINT2, ALL2, LEFT2}), ("c", set(range(12)) - {RATIO})):
+        both = [one[one["label"] != label] for one in (simulation(), mixed())]
+        found = verdicts(*both)
+        assert {claim for claim in range(12) if found[claim] == UNTESTABLE} == claims
+
+
+def test_a_grid_too_coarse_for_a_plateau():
+    """Betas 0, 1 and 100: nothing is inside that spans a factor of ten."""
+    coarse = {beta: FLAT.get(beta, 0.5) for beta in (0, 1, 100)}
+    assert verdict(PLATEAU, simulation(), mixed(flat=coarse)) == UNTESTABLE
+    assert verdict(RATIO, None, mixed(ratios={0: 20.0, 1: 80.0})) == UNTESTABLE
+
+
+def test_nothing_that_collapsed():
+    kept = {beta: values for beta, values in SHARED.items() if beta < 1000}
+    assert verdict(COLLAPSE, simulation(zc=shared(kept))) == UNTESTABLE
+
+
+# Thresholds
+
+
+@pytest.mark.parametrize(("mean", "expected"), [(0.5021, HOLDS), (0.502, FAILS), (0.5019, FAILS)])
+@pytest.mark.parametrize("label", range(3))
+def test_above_chance_is_more_than_two_standard_errors(mean, expected, label):
+    first = [0.75, 0.78, 0.74]
+    first[label] = mean
+    curve = SHARED | {0: tuple(first)}
+    assert verdict(STARTS, simulation(zc=shared(curve, std=0.002, n=4))) == expected
+
+
+@pytest.mark.parametrize(("rise", "expected"), [(-0.1, HOLDS), (0.0049, HOLDS), (0.005, HOLDS), (0.0051, FAILS)])
+def test_a_rise_within_two_standard_errors_is_none(rise, expected):
+    """Two errors of a difference: 2 sqrt(0.0015^2 + 0.002^2) = 0.005."""
+    curve = {0: (0.75, 0.78, 0.74), 1: (0.65, 0.7, 0.65), 10: (0.65, 0.7 + rise, 0.65), 100: (0.5, 0.5, 0.5)}
+    rows = []
+    for beta, values in curve.items():
+        rows += shared({beta: values}, std=0.003 if beta == 1 else 0.004, n=4)
+    assert verdict(FALLS, simulation(zc=rows)) == expected
+
+
+@pytest.mark.parametrize(("fall", "expected"), [(0.0051, HOLDS), (0.005, FAILS), (-0.1, FAILS)])
+def test_a_fall_is_more_than_two_standard_errors(fall, expected):
+    rows = shared({0: (0.7, 0.7, 0.7)}, std=0.003, n=4) + shared({1: (0.5, 0.7 - fall, 0.5)}, std=0.004, n=4)
+    assert verdict(FALLS, simulation(zc=rows)) == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "c", "expected"),
+    # The baselines' better point is at (0.76, 0.55).
+    [(0.755, 0.555, HOLDS), (0.7549, 0.555, FAILS), (0.755, 0.5551, FAILS), (0.76, 0.55, HOLDS)],
+)
+def test_a_point_is_covered_within_the_margin(own, c, expected):
+    curve = {0.01: (own, c), 1: (0.745, 0.53)}
+    found = verdicts(simulation(zs=specific("disentangledssl", curve, beta=1)))
+    assert [found[claim] for claim in (JOINT1, ALL1, JOINT2, ALL2)] == [expected] * 4
+
+
+def test_two_points_do_not_cover_what_lies_between_them():
+    """One is better on the one label, one on the other: none is as good in both."""
+    curve = {0.01: (0.80, 0.60), 1: (0.70, 0.50)}
+    found = simulation_claims(simulation(zs=specific("disentangledssl", curve, beta=1)), None)
+    assert found[JOINT1].verdict == FAILS
+    assert found[JOINT1].measured.startswith("0 of 2 points are covered") and "ours 0.200" in found[JOINT1].measured
+
+
+@pytest.mark.parametrize(("s1", "expected"), [(0.52, HOLDS), (0.5201, FAILS)])
+def test_points_at_collapse_are_left_out(s1, expected):
+    better = {"dmvae": {0.01: (s1, 0.78, 0.52), 1: (0.66, 0.68, 0.66)}}
+    assert verdict(LEFT1, simulation(zc_of=better)) == expected
+
+
+@pytest.mark.parametrize(("c", "expected"), [(0.5201, HOLDS), (0.52, FAILS), (0.51, FAILS)])
+def test_at_collapse_better_is_above(c, expected):
+    summary = simulation(zc=shared())
+    summary = summary[(summary["method"] != "dmvae") | (summary["representation"] != "zc")]
+    summary = pd.concat([summary, table(points("dmvae", "zc", 0.52, c, 0.5, lam=1))])
+    assert verdict(COLLAPSE, summary) == expected
+
+
+@pytest.mark.parametrize(
+    ("ratios", "expected"),
+    [
+        ({0: 20.0, 1: 30.1, 2: 1.9}, HOLDS),
+        ({0: 20.0, 1: 30.0, 2: 1.9}, FAILS),  # 1.5 times and no more
+        ({0: 20.0, 1: 80.0, 2: 2.0}, FAILS),
+        ({0: 20.0, 1: 10.0, 2: 1.0}, FAILS),  # the peak is the start
+        ({0: 1.0, 1: 1.2, 2: 1.9}, FAILS),  # the peak is the end
+        ({0: 1.0, 1: 1.9, 2: 1.8}, FAILS),  # it never fell
+    ],
+)
+def test_the_weight_ratio_rises_and_falls(ratios, expected):
+    assert verdict(RATIO, None, mixed(ratios)) == expected
+    # In both views.
+    assert verdict(RATIO, None, mixed(RATIOS, second=ratios)) == expected
+
+
+@pytest.mark.parametrize(
+    ("flat", "beside", "expected"),
+    [
+        # Moves by 0.019, after a fall and before another of more than 0.02 from the plateau's mean.
+        ({0: 0.75, 1: 0.7, 10: 0.681, 100: 0.6}, 0.1, HOLDS),
+        ({0: 0.75, 1: 0.7, 10: 0.68, 100: 0.6}, 0.1, FAILS),
+        ({0: 0.71, 1: 0.7, 10: 0.7, 100: 0.6}, 0.1, FAILS),
+        ({0: 0.72, 1: 0.7, 10: 0.7, 100: 0.6}, 0.1, FAILS),  # 0.02 and no more
+        ({0: 0.75, 1: 0.7, 10: 0.7, 100: 0.68}, 0.1, FAILS),
+        ({0: 0.75, 1: 0.7, 10: 0.69, 100: 0.6}, 0.01, FAILS),  # as flat on the entangled data
+        ({0: 0.75, 1: 0.7, 9: 0.7, 100: 0.6}, 0.1, UNTESTABLE),
+    ],
+)
+def test_a_plateau(flat, beside, expected):
+    entangled = dict.fromkeys(flat, 0.7) | {sorted(flat)[2]: 0.7 - beside}
+    assert verdict(PLATEAU, mixed(flat=entangled), mixed(flat=flat)) == expected
+
+
+def test_the_flattest_stretch_need_not_be_the_one():
+    """It is flat on the entangled data, too; the other one is not."""
+    flat = {0: 0.9, 1: 0.8, 10: 0.8, 100: 0.7, 1000: 0.69, 1e4: 0.5}
+    beside = {0: 0.9, 1: 0.8, 10: 0.8, 100: 0.7, 1000: 0.6, 1e4: 0.5}
+    assert verdict(PLATEAU, mixed(flat=beside), mixed(flat=flat)) == HOLDS
+
+
+@pytest.mark.parametrize(("c", "expected"), [(0.5299, HOLDS), (0.53, FAILS), (0.54, FAILS)])
+def test_linear_cca_is_above_the_best_point(c, expected):
+    curve = {0.01: (0.80, 0.53), 1: (0.77, 0.52)}
+    assert verdict(LINEAR, simulation(zs=specific("disentangledssl", curve, beta=1), linear=(0.80, c))) == expected
+    # A baseline's best point counts as well.
+    ours = specific("disentangledssl", WORSE, beta=1)
+    assert verdict(LINEAR, simulation(baselines=curve, zs=ours, linear=(0.80, c))) == expected
+
+
+# The file
+
+
+def write(path, rows: pd.DataFrame):
+    write_table(path, pa.Table.from_pandas(rows, preserve_index=False))
+    return path
+
+
+def test_the_csv_holds_every_claim_with_its_numbers(tmp_path):
+    paths = write(tmp_path / "simulation.parquet", simulation()), write(tmp_path / "mixed.parquet", mixed())
+    write_claims(*paths, tmp_path / "claims.csv")
+    rows = pd.read_csv(tmp_path / "claims.csv")
+    assert list(rows) == ["section", "claim", "criterion", "measured", "verdict"]
+    expected = [list(claim) for claim in simulation_claims(simulation(), mixed())]
+    assert rows.to_numpy().tolist() == expected
+    assert rows["claim"].is_unique and rows.notna().all().all()
+    assert rows["measured"][JOINT1] == "2 of 2 points are covered; largest y_s1 - y_c: ours 0.280, theirs 0.210"
+    assert rows["measured"][COLLAPSE] == "y_c: DMVAE 0.580, the method 0.520"
+
+
+def test_the_csv_without_tables_and_of_one_seed(tmp_path):
+    write_claims(None, None, tmp_path / "claims.csv")
+    assert set(pd.read_csv(tmp_path / "claims.csv")["verdict"]) == {UNTESTABLE}
+    one_seed = simulation().assign(std=np.nan, n=1)
+    write_claims(write(tmp_path / "one.parquet", one_seed), None, tmp_path / "claims.csv")
+    found = pd.read_csv(tmp_path / "claims.csv")["verdict"].tolist()
+    assert found == [HOLDS if claim not in (STARTS, FALLS, RATIO, PLATEAU) else UNTESTABLE for claim in range(12)]
