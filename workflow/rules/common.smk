@@ -150,6 +150,11 @@ def summaries_of(variant):
     return [f"{R}/{name}/probes_summary.parquet" for name in found[:1]]
 
 
+def streams_of(wildcards):
+    """The data set whose random streams a simulation is trained with: its own, or that which it is a reading of."""
+    return next((base for base, names in READINGS.items() if wildcards.dataset in names), wildcards.dataset)
+
+
 def selection_file(wildcards):
     """The choice of beta, where there is a grid of step 1 to choose from."""
     has_grid = (wildcards.dataset, "step1") in PLAN.stacks
