@@ -140,8 +140,8 @@ def write_simulation(
 ) -> None:
     """Simulate and write ``view1``, ``view2``, ``pairs`` and ``latents.parquet`` into ``out``.
 
-    ``streams`` names the data set whose random streams training takes, its own unless given: another one's for a reading of it, so that
-    both see the same initial values, mini-batches and noise.
+    ``streams`` names the data set whose random streams training takes, its own unless given: a reading takes those of
+    the data set it is compared with, so that both see the same initial values, mini-batches and noise.
 
     Several ``data_seeds``: as many draws of ``n`` pairs one after the other, told apart by ``meta_draw``.
     """
