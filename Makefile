@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= 2
 
-.PHONY: help quick test check check-all lint format parity speed floors clean
+.PHONY: help quick test check check-all lint format parity speed floors simulations readings clean
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,7 +28,7 @@ test: $(BIN)/.installed    ## set up, then run the fast tests
 	$(BIN)/pytest -m "not slow"
 
 check: lint                ## lint, formats and a dry run of every preset
-	for preset in tiny quick floors middle; do $(BIN)/snakemake --cores 2 --configfile config/$$preset.yaml --dry-run > /dev/null || exit 1; done
+	for preset in tiny quick readings floors middle; do $(BIN)/snakemake --cores 2 --configfile config/$$preset.yaml --dry-run > /dev/null || exit 1; done
 	$(BIN)/snakemake --cores 8 --resources gpu=1 --dry-run > /dev/null
 
 lint: $(BIN)/.installed    ## ruff, snakefmt, snakemake --lint, codespell
@@ -54,6 +54,12 @@ speed: $(BIN)/.installed   ## step times against the obvious loop and the matrix
 
 floors: $(BIN)/.installed  ## retrieval on the real screens, true and with molecules shuffled, all folds
 	$(BIN)/snakemake --cores $(CORES) --configfile config/floors.yaml
+
+simulations: $(BIN)/.installed  ## the middle preset's simulation study (hours)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/middle.yaml -- simulations
+
+readings: $(BIN)/.installed  ## both sides of every disputed choice, on the simulation (about an hour)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/readings.yaml
 
 clean:           ## remove the virtual environment and caches, never results
 	rm -rf $(VENV) .pytest_cache .ruff_cache

@@ -62,7 +62,7 @@ def main() -> None:
     solver = {"solver": arguments.solver, "max_iter": 200}
     data = arguments.folder / "data"
     if not (data / "splits.parquet").exists():
-        write_simulation(data, name="simulation", variant="entangled", n=90_000, seed=0, noise=0.0)
+        write_simulation(data, name="simulation", variant="entangled", n=90_000, data_seeds=[0], noise=0.0)
         write_splits(data / "pairs.parquet", data / "splits.parquet", kind="random", train_fraction=0.8, seed=0)
     dataset = read_dataset(data)
     train, test = dataset.pairs_in(0, "train"), dataset.pairs_in(0, "test")

@@ -43,7 +43,7 @@ THEIRS = {
 
 def codes_and_labels(folder: Path):
     """Return codes by name, and labels: each a pair of training and test."""
-    write_simulation(folder, name="simulation", variant="entangled", n=90_000, seed=0, noise=0.0)
+    write_simulation(folder, name="simulation", variant="entangled", n=90_000, data_seeds=[0], noise=0.0)
     write_splits(folder / "pairs.parquet", folder / "splits.parquet", kind="random", train_fraction=0.8, seed=0)
     dataset = read_dataset(folder)
     splits = [dataset.pairs_in(0, split) for split in ("train", "test")]

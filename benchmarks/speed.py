@@ -145,11 +145,14 @@ class Rounds:
         torch.set_num_threads(1)
 
 
-def build(stage: str, layers: int, views, hyperparameters, starts: int) -> tuple[BaseMethod, Feed, dict]:
+def build(
+    stage: str, layers: int, views, hyperparameters, starts: int, precision: str = "float32"
+) -> tuple[BaseMethod, Feed, dict]:
     """Build a stack of runs of one seed as ``train_stack`` does, without data set and start files."""
     settings = {
         "epochs": 1, "batch_size": BATCH, "learning_rate": 1e-4, "hidden": HIDDEN, "layers": layers,
-        "dimensions": DIMENSIONS, "weight_std": 0.01, "temperature": 0.07, "kappa": 1000.0, "orthogonality": "rows",
+        "dimensions": DIMENSIONS, "weight_std": 0.01, "precision": precision, "temperature": 0.07, "kappa": 1000.0,
+        "orthogonality": "rows",
         "augmentation": {"noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
     }  # fmt: skip
     settings = {name: settings[name] for name in STAGE_SETTINGS[stage].model_fields}

@@ -25,6 +25,8 @@ class StackedMLP(nn.Module):
     runs : int
     widths : sequence of int
         Input, hidden ..., output.
+    precision : {"float32", "bfloat16"}
+        Of the matrix products of :meth:`forward` and its gradient.
 
     Notes
     -----
@@ -35,8 +37,9 @@ class StackedMLP(nn.Module):
     run alone and the same run in a stack would differ in the last bit now and then.
     """
 
-    def __init__(self, runs: int, widths: Sequence[int]):
+    def __init__(self, runs: int, widths: Sequence[int], precision: str = "float32"):
         super().__init__()
+        self.precision = precision
         pairs = list(itertools.pairwise(widths))
         self.layers = pairs
         self.weights = nn.ParameterList(
@@ -56,10 +59,11 @@ class StackedMLP(nn.Module):
         return self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode ``(runs, batch, inputs)`` into ``(runs, batch, outputs)``."""
-        for layer, (weight, bias) in enumerate(self._unpadded()):
-            x = torch.baddbmm(bias, torch.relu_(x) if layer else x, weight)
-        return x
+        """Encode ``(runs, batch, inputs)`` into ``(runs, batch, outputs)`` float32."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            for layer, (weight, bias) in enumerate(self._unpadded()):
+                x = torch.baddbmm(bias, torch.relu_(x) if layer else x, weight)
+        return x.float()
 
     def single(self, run: int, x: torch.Tensor) -> torch.Tensor:
         """Encode ``(rows, inputs)`` with the network of one run into ``(rows, outputs)``."""

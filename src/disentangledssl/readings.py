@@ -1,7 +1,8 @@
 """Readings: what changes when a choice is made the other way, beside the spread over seeds.
 
 Where paper, authors' code and a baseline's own code differ, both readings are config values. A reading is trained as
-a data set of its own on the same data; here its accuracies are set beside those of the default.
+a data set of its own on the same data and with the same random streams; here its accuracies are set beside those of
+the default, seed by seed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pandas as pd
 from disentangledssl.files import atomic, read_table
 
 SETTING = ["method_label", "beta", "a", "lam", "representation", "label"]
+RUN = ["fold", "seed"]
 
 
 def tabulate_readings(base: Path, readings: Mapping[str, Path], out: Path) -> None:
@@ -23,32 +25,36 @@ def tabulate_readings(base: Path, readings: Mapping[str, Path], out: Path) -> No
     Parameters
     ----------
     base : path
-        ``probes_summary.parquet`` of the default.
+        ``probes.parquet`` of the default.
     readings : mapping of text to path
         The same of each reading, under what it says of itself.
     out : path
-        CSV. ``effect`` is reading minus default; ``in_errors`` is it in standard errors of the difference, from the
-        seeds of both. Settings that only one of the two has are left out.
+        CSV. ``effect`` is the mean over seeds of reading minus default; ``in_errors`` is it in standard errors, from
+        the spread of that difference over seeds. Runs that only one of the two has are left out.
     """
     default = _accuracies(base)
-    rows = []
+    tables = []
     for text, path in readings.items():
-        both = _accuracies(path).merge(default, on=SETTING, suffixes=("", "_default"), sort=False)
-        error = np.sqrt(both["std"] ** 2 / both["n"] + both["std_default"] ** 2 / both["n_default"])
-        effect = both["mean"] - both["mean_default"]
-        named = both[SETTING].rename(columns={"method_label": "method"})
-        named.insert(0, "reading", text)
-        rows.append(
-            named.assign(
-                default_mean=both["mean_default"], default_std=both["std_default"], mean=both["mean"], std=both["std"],
-                n=both["n"], effect=effect, standard_error=error, in_errors=effect / error.where(error > 0),
-            )
-        )  # fmt: skip
+        pairs = _accuracies(path).merge(default, on=[*SETTING, *RUN], suffixes=("", "_default"), sort=False)
+        pairs["effect"] = pairs["value"] - pairs["value_default"]
+        grouped = pairs.groupby(SETTING, dropna=False, sort=False)
+        effect, n = grouped["effect"].mean(), grouped.size()
+        error = grouped["effect"].std(ddof=1) / np.sqrt(n)
+        table = pd.DataFrame(
+            {
+                "default_mean": grouped["value_default"].mean(), "default_std": grouped["value_default"].std(ddof=1),
+                "mean": grouped["value"].mean(), "std": grouped["value"].std(ddof=1), "n": n, "effect": effect,
+                "standard_error": error, "in_errors": effect / error.where(error > 0),
+            }
+        ).reset_index()  # fmt: skip
+        table.insert(0, "reading", text)
+        tables.append(table.rename(columns={"method_label": "method"}))
     with atomic(out) as part:
-        pd.concat(rows).to_csv(part, index=False)
+        pd.concat(tables).to_csv(part, index=False)
 
 
-def _accuracies(summary: Path) -> pd.DataFrame:
-    rows = read_table(summary).to_pandas()
-    measured = rows[(rows["metric"] == "accuracy") & (rows["stage"] != "reference") & rows["mean"].notna()]
-    return measured[[*SETTING, "mean", "std", "n"]]
+def _accuracies(probes: Path) -> pd.DataFrame:
+    rows = read_table(probes).to_pandas()
+    measured = rows[(rows["metric"] == "accuracy") & (rows["stage"] != "reference") & rows["value"].notna()]
+    # A reading of a baseline alone has no beta at all, and its empty column no type.
+    return measured[[*SETTING, *RUN, "value"]].astype({"beta": object})

@@ -31,6 +31,9 @@ class TrainingSettings(Strict):
     layers: int = Field(ge=1, description="linear layers of every encoder (paper: 3; authors' code: 2 for steps 1, 2)")
     dimensions: int = Field(ge=2, description="width of every representation")
     weight_std: float = Field(gt=0, description="standard deviation of the initial weights")
+    precision: Literal["float32", "bfloat16"] = Field(
+        description="of the encoders' matrix products in training; weights, losses and the rest stay float32"
+    )
     augmentation: AugmentationSettings
 
 

@@ -365,7 +365,7 @@ def _lay_out(
     dataset: PairedDataset, runs: Sequence[Mapping[str, Any]], starts: Sequence[Path]
 ) -> tuple[Layout, dict[str, torch.Tensor], list[str]]:
     """Find the shared streams and starts of the runs, and gather the weights of the starts."""
-    name = dataset.info.get("name", "")
+    name = dataset.info.get("streams", dataset.info.get("name", ""))
     stream_of = [Stream(name, run["fold"], run["seed"]) for run in runs]
     streams = list(dict.fromkeys(stream_of))
     hyperparameters = {

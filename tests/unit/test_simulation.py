@@ -237,3 +237,13 @@ def test_several_draws_follow_each_other_and_are_told_apart(tmp_path):
         # Each draw is split as it would be alone, and nothing of the others is used.
         assert fold[here].tolist() == random_pairs(60, 0.8, 0).tolist()
         assert set(np.delete(fold, np.r_[here])) == {"unused"}
+
+
+def test_a_reading_names_the_streams_of_another(tmp_path):
+    for folder, streams in (("own", None), ("reading", "simulation")):
+        write_simulation(
+            tmp_path / folder, name=folder, variant="mixed", n=60, data_seeds=[1], noise=0, streams=streams
+        )
+        write_splits(tmp_path / folder / "pairs.parquet", tmp_path / folder / "splits.parquet", kind="random")
+    assert read_dataset(tmp_path / "own").info["streams"] == "own"
+    assert read_dataset(tmp_path / "reading").info["streams"] == "simulation"

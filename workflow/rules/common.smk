@@ -150,6 +150,11 @@ def summaries_of(variant):
     return [f"{R}/{name}/probes_summary.parquet" for name in found[:1]]
 
 
+def streams_of(wildcards):
+    """The data set whose random streams a simulation is trained with: its own, or that which it is a reading of."""
+    return next((base for base, names in READINGS.items() if wildcards.dataset in names), wildcards.dataset)
+
+
 def selection_file(wildcards):
     """The choice of beta, where there is a grid of step 1 to choose from."""
     has_grid = (wildcards.dataset, "step1") in PLAN.stacks
@@ -220,15 +225,18 @@ def evaluation(dataset):
     }
 
 
-def all_outputs():
-    """Everything that the config asks for."""
-    outputs = []
+def simulation_outputs():
+    """Everything that the config asks for of simulated data."""
+    outputs = [f"{R}/{name}/readings.csv" for name in READINGS]
     for name in SIMULATIONS:
         outputs += [f"{R}/{name}/{table}.csv" for table in ("probes", "probes_summary")]
         outputs += [f"{R}/{name}/{figure}.png" for figure in figures_of(name)]
-    if SIMULATIONS:
-        outputs.append(f"{R}/claims.csv")
-    outputs += [f"{R}/{name}/readings.csv" for name in READINGS]
+    return outputs + ([f"{R}/claims.csv"] if SIMULATIONS else [])
+
+
+def screen_outputs():
+    """Everything that the config asks for of drug screens."""
+    outputs = []
     for name in SCREENS:
         outputs += [f"{R}/{name}/{table}.csv" for table in ("retrieval", "retrieval_summary")]
         outputs += stack_files(name, "step2", "models.safetensors")

@@ -14,6 +14,7 @@ rule simulate:
         ENVIRONMENT
     params:
         make=lambda w: CONFIG.data[w.dataset].make.model_dump(),
+        streams=streams_of,
         code=code("simulate"),
     message:
         "Simulating {wildcards.dataset}"

@@ -28,8 +28,8 @@ rule decide_claims:
 
 rule tabulate_readings:
     input:
-        base=f"{R}/{{dataset}}/probes_summary.parquet",
-        readings=lambda w: [f"{R}/{name}/probes_summary.parquet" for name in READINGS[w.dataset]],
+        base=f"{R}/{{dataset}}/probes.parquet",
+        readings=lambda w: [f"{R}/{name}/probes.parquet" for name in READINGS[w.dataset]],
     output:
         report(
             f"{R}/{{dataset}}/readings.csv",

@@ -73,7 +73,7 @@ class BaseMethod(nn.Module):
     def encoder(self, runs: int, inputs: int) -> StackedMLP:
         """Build one encoder for so many runs (App. H.1)."""
         s = self.settings
-        return mlp(runs, inputs, s.hidden, s.layers, s.dimensions)
+        return mlp(runs, inputs, s.hidden, s.layers, s.dimensions, s.precision)
 
     def initialise(self) -> None:
         """Draw the initial values of every trained encoder from the streams of its runs."""
@@ -138,9 +138,9 @@ class FourEncoders(BaseMethod):
         return {"zc1": zc[0], "zc2": zc[1], "zs1": zs[0], "zs2": zs[1]}
 
 
-def mlp(runs: int, inputs: int, hidden: int, layers: int, dimensions: int) -> StackedMLP:
+def mlp(runs: int, inputs: int, hidden: int, layers: int, dimensions: int, precision: str = "float32") -> StackedMLP:
     """Build an encoder of so many linear layers."""
-    return StackedMLP(runs, [inputs, *[hidden] * (layers - 1), dimensions])
+    return StackedMLP(runs, [inputs, *[hidden] * (layers - 1), dimensions], precision)
 
 
 def spread(values: torch.Tensor, index: Sequence[int]) -> torch.Tensor:

@@ -32,8 +32,12 @@ class Method(BaseMethod):
     def __init__(self, sizes, settings, layout):
         super().__init__(sizes, settings, layout)
         runs, s = len(layout.stream_of_run), settings
-        self.encoder1, self.encoder2 = (mlp(runs, size, s.hidden, s.layers, 4 * s.dimensions) for size in sizes)
-        self.decoder1, self.decoder2 = (mlp(runs, 2 * s.dimensions, s.hidden, s.layers, size) for size in sizes)
+        self.encoder1, self.encoder2 = (
+            mlp(runs, size, s.hidden, s.layers, 4 * s.dimensions, s.precision) for size in sizes
+        )
+        self.decoder1, self.decoder2 = (
+            mlp(runs, 2 * s.dimensions, s.hidden, s.layers, size, s.precision) for size in sizes
+        )
 
     def losses(self, batch):
         x = [spread(view, self.layout.stream_of_run) for view in batch.x]

@@ -23,7 +23,10 @@ class Method(FourEncoders):
     def shared_encoders(self):
         # As step 1 made them, whatever the shape of this stage's own encoders.
         return tuple(
-            mlp(len(self.layout.starts), size, **self.layout.start_shape).requires_grad_(False) for size in self.sizes
+            mlp(
+                len(self.layout.starts), size, **self.layout.start_shape, precision=self.settings.precision
+            ).requires_grad_(False)
+            for size in self.sizes
         )
 
     def encode_shared(self, encoder, views):

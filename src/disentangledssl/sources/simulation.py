@@ -129,9 +129,19 @@ def _label(z: np.ndarray, network_seed: int, rng: np.random.RandomState) -> np.n
 
 
 def write_simulation(
-    out: str | os.PathLike[str], *, name: str, variant: str, n: int, data_seeds: Sequence[int], noise: float
+    out: str | os.PathLike[str],
+    *,
+    name: str,
+    variant: str,
+    n: int,
+    data_seeds: Sequence[int],
+    noise: float,
+    streams: str | None = None,
 ) -> None:
     """Simulate and write ``view1``, ``view2``, ``pairs`` and ``latents.parquet`` into ``out``.
+
+    ``streams`` names the data set whose random streams training takes, its own unless given: a reading takes those of
+    the data set it is compared with, so that both see the same initial values, mini-batches and noise.
 
     Several ``data_seeds``: as many draws of ``n`` pairs one after the other, told apart by ``meta_draw``.
     """
@@ -142,7 +152,10 @@ def write_simulation(
     latents = np.concatenate([np.concatenate(list(draw[1].values()), axis=1) for draw in draws])
     labels = {label: np.concatenate([draw[2][label] for draw in draws]) for label in draws[0][2]}
     ids = [f"s{k:07d}" for k in range(len(latents))]
-    info = {"name": name, "title": TITLES[variant], "stand_in": False, "source": "simulated", "data_seeds": data_seeds}
+    info = {
+        "name": name, "streams": streams or name, "title": TITLES[variant], "stand_in": False, "source": "simulated",
+        "data_seeds": data_seeds,
+    }  # fmt: skip
     info["gaussian"] = variant == "noisy" and noise > 0  # with an optimum in closed form
     if variant == "mixed":
         info["pure_dimensions"] = PURE_DIMENSIONS
