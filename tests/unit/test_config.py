@@ -640,8 +640,7 @@ def test_readings_that_are_not_run_are_not_compared(tmp_path):
 def test_readings_of_the_preset():
     config = load(REPOSITORY / "config" / "readings.yaml")
     base, *readings = config.datasets
-    assert config.readings() == {base: readings} and len(readings) == 6
-    assert len({config.data[name].reading for name in readings}) == 6
+    assert readings and config.readings() == {base: readings}
 
 
 def test_what_a_reading_says_of_itself_changes_no_setting(tmp_path):
