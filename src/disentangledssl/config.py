@@ -26,6 +26,7 @@ from disentangledssl.settings import (
 )
 
 SELECTED = "selected"
+NOISY_PAIRS = 1000  # with fewer, correlations of a sample reach 1 and its information has no bound
 
 
 class Stage(NamedTuple):
@@ -356,7 +357,11 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             text = getattr(config.data.get(other), "reading", None)
             if text and text == getattr(config.data[dataset], "reading", None):
                 yield mistake("reading", f"says the same as that of {other}", "say how it departs")
-        data_seeds = getattr(config.data[dataset].make, "data_seeds", [])
+        make = config.data[dataset].make
+        if getattr(make, "variant", None) == "noisy" and make.n < NOISY_PAIRS:
+            problem = f"{make.n} pairs are too few for the information plane"
+            yield mistake("make.n", problem, f"use {NOISY_PAIRS} or more")
+        data_seeds = getattr(make, "data_seeds", [])
         if len(data_seeds) > 1 and split.kind != "random":
             yield mistake("split.kind", f"{split.kind} with several make.data_seeds", "use random")
         for place, values in [("seeds", family.seeds), ("make.data_seeds", data_seeds)] + [

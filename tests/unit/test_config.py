@@ -220,6 +220,10 @@ ONE_MISTAKE = {
         "{variant: entangled, n: 90000, data_seeds: [0], noise: 0}}, two: *mine}",
         "two: reading: says the same as that of one; say how it departs",
     ),
+    "too few noisy pairs": (
+        "datasets: [simulation_noisy]\ndata: {simulation_noisy: {make: {n: 200}}}",
+        "simulation_noisy: make.n: 200 pairs are too few for the information plane; use 1000 or more",
+    ),
     "one fold": (
         "datasets: [cell_injury]\nfamilies: {screen: {split: {folds: 1}}}",
         "cell_injury: split.folds: 1 fold is no cross-validation; use 2 or more, or group_holdout",
