@@ -59,11 +59,11 @@ class StackedMLP(nn.Module):
         return self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode ``(runs, batch, inputs)`` into ``(runs, batch, outputs)`` float32."""
+        """Encode ``(runs, batch, inputs)`` into ``(runs, batch, outputs)`` of the parameters' own type."""
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             for layer, (weight, bias) in enumerate(self._unpadded()):
                 x = torch.baddbmm(bias, torch.relu_(x) if layer else x, weight)
-        return x.float()
+        return x.to(self.biases[0].dtype)
 
     def single(self, run: int, x: torch.Tensor) -> torch.Tensor:
         """Encode ``(rows, inputs)`` with the network of one run into ``(rows, outputs)``."""
