@@ -102,6 +102,65 @@ def test_padding_stays_zero_in_training(widths):
     assert all(not torch.equal(p, q) for p, q in zip(before, encoder.parameters(), strict=True))
 
 
+# ---------------------------------------------------------------- bfloat16
+
+PAPERS = (100, 512, 512, 100)
+
+
+def pair(runs, widths, weight_std=0.1):
+    """The same networks in both precisions."""
+    return (
+        StackedMLP(runs, widths, precision).initialise(streams(runs), "zc1", weight_std)
+        for precision in ("float32", "bfloat16")
+    )
+
+
+def gradients(encoder, x, upstream):
+    return torch.autograd.grad((encoder(x) * upstream).sum(), list(encoder.parameters()))
+
+
+def gap(found, expected):
+    """Length of the difference, as a share of what is expected."""
+    return (torch.linalg.vector_norm(found - expected) / torch.linalg.vector_norm(expected)).item()
+
+
+@pytest.mark.parametrize("widths", [*WIDTHS, PAPERS])
+def test_bfloat16_is_close_to_float32(widths):
+    plain, rough = pair(3, widths)
+    draws = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 64, widths[0], generator=draws)
+    upstream = torch.randn(3, 64, widths[-1], generator=draws)
+    found, expected = rough(x), plain(x)
+    assert found.dtype == torch.float32
+    # One rounding is 2^-9 of a number; equality would mean that the option does nothing.
+    assert 0 < gap(found, expected) < 0.01
+    for mine, theirs in zip(gradients(rough, x, upstream), gradients(plain, x, upstream), strict=True):
+        assert mine.dtype == torch.float32
+        # Units near zero are on in one precision and off in the other, so a gradient is rougher than an output.
+        assert gap(mine, theirs) < 0.15
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("widths", [*WIDTHS, PAPERS])
+def test_bfloat16_alone_is_bfloat16_in_a_stack(widths):
+    _, whole = pair(5, widths)
+    draws = torch.Generator().manual_seed(0)
+    x = torch.randn(5, 48, widths[0], generator=draws)
+    upstream = torch.randn(5, 48, widths[-1], generator=draws)
+    together, slopes = whole(x), gradients(whole, x, upstream)
+    for run in range(5):
+        alone = StackedMLP(1, widths, "bfloat16").initialise([streams(5)[run]], "zc1", 0.1)
+        assert torch.equal(alone(x[run : run + 1])[0], together[run])
+        for mine, theirs in zip(gradients(alone, x[run : run + 1], upstream[run : run + 1]), slopes, strict=True):
+            assert torch.equal(mine[0], theirs[run])
+
+
+def test_single_stays_float32():
+    plain, rough = pair(2, (17, 100, 7))
+    x = torch.randn(11, 17, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(rough.single(1, x), plain.single(1, x))
+
+
 # ---------------------------------------------------------------- initial values
 
 

@@ -498,6 +498,25 @@ def test_a_resumed_stack_is_the_undisturbed_one(
     assert sorted(path.name for path in (tmp_path / "again").iterdir()) == ["history.parquet", "models.safetensors"]
 
 
+@pytest.mark.parametrize("method", RUNS)
+def test_in_bfloat16_a_stack_trains_and_resumes(monkeypatch, train_in, small, step1_stacks, method, tmp_path):
+    runs, others = RUNS[method][:4], {"settings": small(method, epochs=4, precision="bfloat16")}
+    if method == "step2":
+        others["starts"] = [step1_stacks()]
+    whole = train_in(tmp_path / "whole", method, runs, **others)
+    assert all(run["status"] == "trained" for run in whole.info["runs"])
+    assert all(tensor.dtype == torch.float32 and torch.isfinite(tensor).all() for tensor in whole.tensors.values())
+    plain = train_in(tmp_path / "plain", method, runs, **(others | {"settings": small(method, epochs=4)}))
+    rough, smooth = ([value for _, _, value in curves(out, runs[-1])] for out in (whole, plain))
+    np.testing.assert_allclose(rough, smooth, rtol=0.05, atol=0.05)
+    assert rough != smooth
+    interrupted(monkeypatch, train_in, tmp_path / "again", method, runs, 2, **others)
+    again = train_in(tmp_path / "again", method, runs, **others)
+    assert again.models.read_bytes() == whole.models.read_bytes()
+    alone = train_in(tmp_path / "alone", method, runs[-1:], **others)
+    assert same_run(whole, 3, alone, 0)
+
+
 def test_resumed_twice_is_still_the_same(monkeypatch, train_in, small, tmp_path):
     settings = small("step1", epochs=4)
     whole = train_in(tmp_path / "whole", "step1", STEP1[:3], settings=settings)
