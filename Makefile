@@ -49,7 +49,7 @@ check-all: check           ## every test, the slow ones too; the log goes to doc
 parity: $(BIN)/.installed  ## our step 1 and 2 beside the authors' code (about 10 minutes)
 	$(BIN)/python benchmarks/parity.py results/parity
 
-speed: $(BIN)/.installed   ## step times against the obvious loop and the matrix-product rate (4 minutes)
+speed: $(BIN)/.installed   ## step times and memory of every method, against plain loops (8 minutes, idle machine)
 	$(BIN)/python benchmarks/speed.py
 
 floors: $(BIN)/.installed  ## retrieval on the real screens, true and with molecules shuffled, all folds

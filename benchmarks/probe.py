@@ -21,9 +21,9 @@ from statistics import median
 import numpy as np
 import parity
 import torch
+from report import processor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from speed import processor
 
 from disentangledssl.dataset import read_dataset
 from disentangledssl.evaluation.linear_probe import probe_accuracies
