@@ -21,13 +21,14 @@ from disentangledssl.codeversion import code_version
 from disentangledssl.dataset import read_dataset
 from disentangledssl.evaluation.linear_probe import SOLVERS, probe_accuracies
 from disentangledssl.representations import Models
+from disentangledssl.settings import STAGE_SETTINGS
 from disentangledssl.sources.simulation import write_simulation
 from disentangledssl.splits import write_splits
 from disentangledssl.training import train_stack
 
 SETTINGS = {
     "epochs": 8, "batch_size": 256, "learning_rate": 1e-4, "hidden": 512, "layers": 3, "dimensions": 100,
-    "weight_std": 0.01, "temperature": 0.07, "kappa": 1000.0, "orthogonality": "rows",
+    "weight_std": 0.01, "precision": "float32", "temperature": 0.07, "kappa": 1000.0, "orthogonality": "rows",
     "augmentation": {"noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
 }  # fmt: skip
 SCALING = {"unit_norm": False, "clip_quantile": None, "standardise": False, "clip": None, "statistics": "train"}
@@ -44,6 +45,11 @@ AUTHORS = {
 AUTHORS_STEP2 = {"zs1": (0.719, 0.603, 0.499), "zs2": (0.501, 0.584, 0.701)}
 TOLERANCE = {0: 0.012, 1: 0.012, 100: 0.025}
 TOLERANCE_STEP2 = 0.02
+
+
+def settings(stage: str, **others):
+    """Return the settings of a stage, with others in place of the authors'."""
+    return {name: value for name, value in (SETTINGS | others).items() if name in STAGE_SETTINGS[stage].model_fields}
 
 
 def probe(dataset, codes, train, test, **solver):
@@ -78,7 +84,7 @@ def main() -> None:
         out = arguments.folder / f"step1_{layers}layers_{arguments.seeds}seeds_{step1_code}"
         if not (out / "models.safetensors").exists():
             train_stack(
-                "step1", data, runs, settings=SETTINGS | {"layers": layers}, scaling=[SCALING, SCALING],
+                "step1", data, runs, settings=settings("step1", layers=layers), scaling=[SCALING, SCALING],
                 models=out / "models.safetensors", history=out / "history.parquet",
             )  # fmt: skip
         models = Models(out / "models.safetensors", dataset)
@@ -101,7 +107,7 @@ def main() -> None:
     out = arguments.folder / f"step2_2layers_{arguments.seeds}seeds_{code_version('training', 'methods.step2')}"
     if not (out / "models.safetensors").exists():
         train_stack(
-            "step2", data, runs, settings=SETTINGS | {"layers": 2, "epochs": 5}, scaling=[SCALING, SCALING],
+            "step2", data, runs, settings=settings("step2", layers=2, epochs=5), scaling=[SCALING, SCALING],
             models=out / "models.safetensors", history=out / "history.parquet",
             starts=[arguments.folder / f"step1_2layers_{arguments.seeds}seeds_{step1_code}" / "models.safetensors"],
         )  # fmt: skip

@@ -49,7 +49,7 @@ def codes_and_labels(folder: Path):
     splits = [dataset.pairs_in(0, split) for split in ("train", "test")]
     train_stack(
         "step1", folder, [{"id": "beta=1,seed=0", "beta": 1, "fold": 0, "seed": 0}],
-        settings=parity.SETTINGS | {"epochs": 1}, scaling=[parity.SCALING] * 2,
+        settings=parity.settings("step1", epochs=1), scaling=[parity.SCALING] * 2,
         models=folder / "models.safetensors", history=folder / "history.parquet",
     )  # fmt: skip
     trained = Models(folder / "models.safetensors", dataset).represent(0)
