@@ -358,7 +358,7 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             if text and text == getattr(config.data[dataset], "reading", None):
                 yield mistake("reading", f"says the same as that of {other}", "say how it departs")
         make = config.data[dataset].make
-        if getattr(make, "variant", None) == "noisy" and make.n < NOISY_PAIRS:
+        if getattr(make, "variant", None) == "noisy" and make.noise and make.n < NOISY_PAIRS:
             problem = f"{make.n} pairs are too few for the information plane"
             yield mistake("make.n", problem, f"use {NOISY_PAIRS} or more")
         data_seeds = getattr(make, "data_seeds", [])

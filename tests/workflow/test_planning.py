@@ -149,7 +149,7 @@ datasets: [turned, simulation_mixed, simulation_noisy, clean, simulation]
 data:
   turned: {source: simulation, reading: turned, make: {variant: entangled, n: 400, data_seeds: [0], noise: 0}}
   simulation_mixed: {make: {n: 400}, grids: {step2: {beta: [0], lam: [1]}}}
-  simulation_noisy: {make: {n: 400}, grids: {step1: {beta: [0]}, step2: null}}
+  simulation_noisy: {make: {n: 1000}, grids: {step1: {beta: [0]}, step2: null}}
   clean: {source: simulation, make: {variant: noisy, n: 400, data_seeds: [0], noise: 0}, grids: {step1: {beta: [0]}}}
 """
 
