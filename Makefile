@@ -58,7 +58,7 @@ floors: $(BIN)/.installed  ## retrieval on the real screens, true and with molec
 simulations: $(BIN)/.installed  ## the middle preset's simulation study (hours)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/middle.yaml -- simulations
 
-readings: $(BIN)/.installed  ## both sides of every disputed choice, on the simulation (about an hour)
+readings: $(BIN)/.installed  ## both sides of every disputed choice, on the simulation (about an hour, estimated)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/readings.yaml
 
 clean:           ## remove the virtual environment and caches, never results
