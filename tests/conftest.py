@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from publisher import Publisher
 
 from disentangledssl.dataset import pairs_table, splits_table, view_table
 from disentangledssl.files import write_table
@@ -103,3 +104,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
+    """A web server on this machine, which no proxy of the environment stands before."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with Publisher() as server:
+        yield server

@@ -49,7 +49,7 @@ STAGES = {
 
 Weight = Annotated[float, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-RESERVED = ("logs", "benchmarks", "mol2vec")  # folders beside those of the data sets
+RESERVED = ("logs", "benchmarks", "mol2vec", "downloads")  # folders beside those of the data sets, and of logs
 
 
 class SimulationSource(Strict):
@@ -118,6 +118,22 @@ class RetrievalSettings(Strict):
 
     top: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="N of the top-N accuracies")
     bootstrap: int = Field(ge=10, description="resamples of molecules for the standard errors")
+
+
+class DownloadSettings(Strict):
+    """Where raw data are kept, and how they are fetched (docs/downloads.md)."""
+
+    folder: str = Field(pattern=r"^.*[^/]$", description="folder of all downloads, without a last slash")
+    by_hand: str = Field(pattern=r"^.*[^/]$", description="a file that is put there is taken instead of being fetched")
+    table: str = Field(min_length=1, description="the table of sources")
+    accept: list[str] = Field(description="names of terms that you accept, where a source asks for it")
+    mirror: str | None = Field(pattern=r"^https?://\S*[^/]$", description="asked first, for <mirror>/<source>/<file>")
+    proxy: str | None = Field(
+        pattern=r"^https?://\S+$",
+        description="for all addresses; null = the environment's (where a proxy's password belongs)",
+    )
+    retries: int = Field(ge=0, description="attempts after a failure of the network, one after another")
+    timeout_seconds: float = Field(gt=0, description="silence after which a connection is given up")
 
 
 TrainingOverrides = optional(SharedSettings, "TrainingOverrides")
@@ -198,6 +214,7 @@ class Config(Strict):
     mol2vec: Mol2vecSettings
     probe: ProbeSettings
     retrieval: RetrievalSettings
+    downloads: DownloadSettings
 
     def family(self, dataset: str) -> Family:
         """Return the settings of one data set: its family's, overridden by its own."""
@@ -314,6 +331,16 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
     """What no setting can be blamed for alone."""
     for name in sorted(set(RESERVED) & set(config.data)):
         yield InputError(file_of(files, ["data", name]), f"data.{name}", "is the name of another folder", "rename it")
+    downloads = config.downloads
+    if os.path.normpath(downloads.by_hand) == os.path.normpath(downloads.folder):
+        problem = "is downloads.folder itself, where a wrong file is fetched again"
+        yield InputError(
+            file_of(files, ["downloads", "by_hand"]), "downloads.by_hand", problem, "name a folder of its own"
+        )
+    if "@" in (downloads.proxy or ""):
+        problem = "names a user, and the config is copied into the results"
+        mend = "put the proxy in HTTPS_PROXY in the environment"
+        yield InputError(file_of(files, ["downloads", "proxy"]), "downloads.proxy", problem, mend)
     for index, dataset in enumerate(config.datasets):
         if dataset in config.datasets[:index]:
             yield InputError(

@@ -26,22 +26,25 @@ class ConfigErrors(InputError):
         self.args = ("\n".join(map(str, self.problems)),)
 
 
-def sentence(error: Mapping[str, Any], root: type[BaseModel], files: Files) -> InputError:
-    """Turn one error of pydantic, met while checking a config by the model ``root``, into a sentence."""
+def sentence(error: Mapping[str, Any], root: type[BaseModel], files: Files, mend: str | None = None) -> InputError:
+    """Turn one error of pydantic, met while checking a config by the model ``root``, into a sentence.
+
+    ``mend`` says what to do about a missing or wrong value, in a file other than a config.
+    """
     kind, value = error["type"], error.get("input")
     steps, model = _walk(error["loc"], root)
     if kind == "extra_forbidden":
         known = list(getattr(model, "model_fields", {}))
         near = difflib.get_close_matches(str(steps[-1]), known, 1)
-        mend = f"did you mean {near[0]}?" if near else f"known here: {first_few(sorted(known), 12)}"
-        return InputError(file_of(files, steps), _dotted(steps[:-1]), f"{steps[-1]} is no setting", mend)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {first_few(sorted(known), 12)}"
+        return InputError(file_of(files, steps), _dotted(steps[:-1]), f"{steps[-1]} is no setting", hint)
     file, place = file_of(files, steps), _dotted(steps)
     if kind.startswith("union_tag"):
         seen = value.get("source") if isinstance(value, Mapping) else value
         problem = f"input should be 'simulation' or 'screen', got {seen!r}"
         return InputError(file, f"{place}.source", problem, "correct it")
     if kind == "missing":
-        return InputError(file, place, "is missing", "add it; config.yaml shows every setting")
+        return InputError(file, place, "is missing", mend or "add it; config.yaml shows every setting")
     number = _number(value)
     if number is not None and kind in ("float_type", "int_type", "literal_error"):
         whole = kind == "int_type" and number.is_integer()
@@ -52,7 +55,9 @@ def sentence(error: Mapping[str, Any], root: type[BaseModel], files: Files) -> I
             written = f"{number:.1e}" if float(f"{number:.1e}") == number else written
         return InputError(file, place, f'"{value}" is text to YAML', f"write it as {written}")
     message = error["msg"][0].lower() + error["msg"][1:]
-    return InputError(file, place, f"{message}, got {value!r}", "correct it; config/README.md lists the settings")
+    return InputError(
+        file, place, f"{message}, got {value!r}", mend or "correct it; config/README.md lists the settings"
+    )
 
 
 def file_of(files: Files, *places: Sequence[Any]) -> str:

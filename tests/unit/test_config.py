@@ -237,6 +237,15 @@ ONE_MISTAKE = {
         "simulation: grids.step2.beta: holds a value twice",
         "; list each once",
     ),
+    "files placed by hand among the downloads": (
+        "downloads: {by_hand: ./downloads}",
+        "downloads.by_hand: is downloads.folder itself, where a wrong file is fetched again; name a folder of its own",
+    ),
+    "proxy with a password": (
+        "downloads: {proxy: 'http://me:secret@proxy:3128'}",
+        "downloads.proxy: names a user, and the config is copied into the results; put the proxy in HTTPS_PROXY",
+    ),
+    "proxy without http": ("downloads: {proxy: 'proxy:3128'}", "downloads.proxy: ", "got 'proxy:3128'"),
     "data set twice": ("datasets: [simulation, simulation]", "datasets: simulation is listed twice; list it once"),
     "selected in step 1": (
         "datasets: [lincs_cells]\nfamilies: {screen: {grids: {step1: {beta: [0, 1, 5, selected]}}}}",

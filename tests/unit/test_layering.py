@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "src" / "disentangledssl"
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
 LINES_OF_A_SCRIPT = 25
 # Imported whenever the Snakefile is parsed, on a cluster once a job.
-LIGHT = ["errors", "runs", "mistakes", "config", "plan", "settings", "codeversion", "summary"]
+LIGHT = ["errors", "runs", "mistakes", "config", "plan", "settings", "codeversion", "summary", "sources.catalogue"]
 HEAVY = ["torch", "pandas", "numpy", "pyarrow", "scipy", "sklearn", "matplotlib", "rdkit", "gensim"]
 
 
@@ -60,6 +60,7 @@ ONLY = {
     "settings": {"pydantic"},
     "mistakes": {"pydantic", "yaml"},
     "config": {".mistakes", ".runs", ".settings", "pydantic", "yaml"},
+    "sources.catalogue": {".mistakes", ".settings", "pydantic", "yaml"},
     "plan": {".codeversion", ".config", ".errors", ".runs", ".settings", "yaml"},
     "streams": {"torch"},
     "objectives": {"torch"},

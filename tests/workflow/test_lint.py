@@ -13,6 +13,10 @@ import pytest
 REPOSITORY = Path(__file__).parents[2]
 # Targets that run nothing, and the rule whose input function only says which preset has a data set.
 WITHOUT_JOBS = {"all", "everything", "not_in_this_config", "simulations", "screens"}
+# A benchmark is an output, and the list of downloads is made whenever it is asked for.
+WITHOUT_BENCHMARK = {"downloads"}
+# A new version of their code must not fetch 50 GB again; their names and digests are the table's.
+WITHOUT_CODE = {"download_file", "download_images", "downloads"}
 
 # Run in a checkout: what Snakemake itself knows of the rules, as JSON.
 DESCRIBE = """
@@ -83,7 +87,8 @@ def test_form(module, arguments):
 def test_every_rule_has_log_benchmark_environment_and_message(rules):
     assert len(rules) >= 17
     for rule in rules.values():
-        lacking = [what for what in ("log", "benchmark", "conda", "message") if not rule[what]]
+        wanted = ["log", "conda", "message"] + ["benchmark"] * (rule["name"] not in WITHOUT_BENCHMARK)
+        lacking = [what for what in wanted if not rule[what]]
         assert not lacking, f"rule {rule['name']} has no {', '.join(lacking)}"
 
 
@@ -97,7 +102,12 @@ def test_every_rule_runs_the_script_of_its_name(rules):
 
 
 def test_every_rule_knows_the_version_of_its_code(rules):
-    assert [name for name, rule in rules.items() if "code" not in rule["params"]] == []
+    assert {name for name, rule in rules.items() if "code" not in rule["params"]} == WITHOUT_CODE
+
+
+def test_downloads_take_turns_and_never_run_again_by_themselves(rules):
+    for name in ("download_file", "download_images"):
+        assert "network" in rules[name]["resources"] and rules[name]["params"] == []
 
 
 def test_training_asks_for_a_gpu_memory_and_time(rules):

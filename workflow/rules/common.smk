@@ -1,4 +1,5 @@
 # Settings, the plan of stacks, wildcard constraints and input functions. No rules here.
+import re
 import sys
 from pathlib import Path
 
@@ -15,6 +16,7 @@ try:
     from disentangledssl.config import STAGES, load_config
     from disentangledssl.errors import InputError
     from disentangledssl.plan import Plan, code, presets_with, run_gb
+    from disentangledssl.sources.catalogue import load_catalogue
     from disentangledssl.summary import summary
 except ImportError as error:
     raise WorkflowError(
@@ -27,6 +29,8 @@ try:
     CONFIG = load_config(config, sorted(workflow.configfiles, key=lambda file: str(file) != "config.yaml"))
     R = CONFIG.results
     PLAN = Plan(CONFIG, f"{R}/stacks.json")
+    CATALOGUE = load_catalogue(CONFIG.downloads.table)
+    CATALOGUE.check_accepted(CONFIG.downloads.accept)
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -34,6 +38,7 @@ SIMULATIONS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "
 SCREENS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "screen"]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 ELSEWHERE = [name for name in CONFIG.data if name not in CONFIG.datasets]
+D = CONFIG.downloads.folder
 READINGS = CONFIG.readings()
 FIGURES = {
     "figure4a": "4a",
@@ -70,6 +75,11 @@ def dataset_files(wildcards):
     if wildcards.dataset in SIMULATIONS:
         files.append(f"{R}/{wildcards.dataset}/data/latents.parquet")
     return files
+
+
+def raw_files(dataset):
+    """The raw files that a data set is made from, bundled or downloaded."""
+    return [] if dataset in SIMULATIONS else [f"data/{CONFIG.data[dataset].make.screen}/profiles.parquet"]
 
 
 def stack_files(dataset, stage, name):

@@ -24,7 +24,7 @@ rule simulate:
 
 rule curate_screen:
     input:
-        lambda w: f"data/{CONFIG.data[w.dataset].make.screen}/profiles.parquet",
+        lambda w: raw_files(w.dataset),
     output:
         multiext(f"{R}/{{dataset}}/data/", "view1.parquet", "molecules.parquet", "pairs.parquet", "curation.csv"),
     log:
