@@ -60,16 +60,19 @@ class Models:
         self.method.to(self.device)
         self._scaled: tuple[int, tuple[torch.Tensor, torch.Tensor]] | None = None
 
+    def scaled_views(self, fold: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return both views as the runs of a fold see them, ``(rows of the view, features)``, on the device."""
+        if self._scaled is None or self._scaled[0] != fold:
+            views = scale_fold(self.dataset, fold, self.scaling)
+            self._scaled = (fold, tuple(torch.from_numpy(view).to(self.device) for view in views))
+        return self._scaled[1]
+
     def represent_views(self, index: int) -> dict[str, np.ndarray]:
         """Encode every row of each view with one run: name -> ``(rows of its view, dimensions)`` float32.
 
         Only for stages whose representations depend on one view each.
         """
-        fold = self.runs[index]["fold"]
-        if self._scaled is None or self._scaled[0] != fold:
-            views = scale_fold(self.dataset, fold, self.scaling)
-            self._scaled = (fold, tuple(torch.from_numpy(view).to(self.device) for view in views))
-        views = self._scaled[1]
+        views = self.scaled_views(self.runs[index]["fold"])
         pieces: dict[str, list[torch.Tensor]] = {}
         with torch.no_grad():
             for start in range(0, max(len(view) for view in views), ROWS_AT_A_TIME):

@@ -85,6 +85,20 @@ class DmvaeSettings(ClipSettings):
     info_nce_weight: float = Field(ge=0, description="weight of an InfoNCE on the shared means (drug screens; else 0)")
 
 
+class DecoderSettings(Strict):
+    """Decoders of two linear layers that measure what representations hold of their views."""
+
+    hidden: int = Field(ge=1, description="width of the hidden layer")
+    epochs: int = Field(ge=1, description="passes over the training pairs at the most")
+    batch_size: int = Field(ge=1, description="pairs a mini-batch; the last partial one is dropped")
+    learning_rate: float = Field(gt=0, description="Adam's; constant")
+    patience: int = Field(ge=1, description="epochs without a lower validation error after which a decoder is done")
+    weight_std: float = Field(gt=0, description="standard deviation of the initial weights")
+    codes: Literal["raw", "standardised"] = Field(
+        description="what a decoder sees: representations as they are, or each dimension standardised on training pairs"
+    )
+
+
 # By stage; none of them holds what its stage does not use, so that a changed value re-trains no other.
 STAGE_SETTINGS: dict[str, type[TrainingSettings]] = {
     "clip": ClipSettings,

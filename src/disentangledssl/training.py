@@ -181,7 +181,8 @@ def train(
 
     Notes
     -----
-    Source: App. H.1 and the authors' code: Adam without weight decay, cosine to 0 stepped once an epoch.
+    Source: App. H.1 and the authors' code: Adam without weight decay, cosine to 0 stepped once an epoch. A method may
+    do without the cosine, and end its training before the epochs run out.
     """
     device = feed.device
     groups = model.parameter_groups()
@@ -199,9 +200,9 @@ def train(
     saved = time.monotonic()
     with phase("training"):
         for epoch in range(first, settings.epochs):
-            rate = settings.learning_rate * (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
+            fall = (1 + math.cos(math.pi * epoch / settings.epochs)) / 2 if model.annealed else 1
             for optimiser in optimisers.values():
-                optimiser.rate = rate
+                optimiser.rate = settings.learning_rate * fall
             for batch in feed.epoch(epoch):
                 losses, terms = model.losses(batch)
                 for name, loss in losses.items():
@@ -215,6 +216,8 @@ def train(
                     progress.show(record.steps_in_epoch, record.mean_loss(), record.note())
             record.end_epoch([p for parameters in groups.values() for p in parameters])
             progress.end_epoch(feed.steps, record.mean_loss(), record.note())
+            if model.end_epoch(epoch, feed):
+                break
             if checkpoint and epoch + 1 < settings.epochs and time.monotonic() - saved >= checkpoint_seconds:
                 save_checkpoint(
                     checkpoint,

@@ -74,10 +74,18 @@ ONLY = {
     },
 }
 NEVER = {
-    ("evaluation", "tables", "figures"): ("training", "methods"),
+    ("evaluation", "tables", "figures"): ("training", "methods", "decoders"),
     ("measurements",): ("training",),
     ("sources", "features", "splits", "dataset"): ("training", "methods", "evaluation", "tables", "figures"),
-    ("training", "methods", "representations", "batches"): ("evaluation", "tables", "figures", "selection"),
+    ("training", "methods", "representations", "batches", "decoders"): (
+        "evaluation",
+        "tables",
+        "figures",
+        "selection",
+        "measurements",
+    ),
+    # Decoders are trained by the one loop, which knows nothing of them.
+    ("training", "methods", "representations", "batches"): ("decoders",),
 }
 
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from disentangledssl.settings import (
     STAGE_SETTINGS,
     AugmentationSettings,
+    DecoderSettings,
     ScalingSettings,
     SharedSettings,
     TrainingSettings,
@@ -117,6 +118,32 @@ def test_scaling_needs_every_setting(plain):
     for name in plain:
         with pytest.raises(ValidationError, match=name):
             ScalingSettings(**{key: value for key, value in plain.items() if key != name})
+
+
+DECODERS = {
+    "hidden": 512, "epochs": 100, "batch_size": 256, "learning_rate": 1e-3, "patience": 10, "weight_std": 0.01,
+    "codes": "raw",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden", 0), ("hidden", 1.5), ("epochs", 0), ("batch_size", 0), ("learning_rate", 0), ("patience", 0),
+        ("patience", None), ("weight_std", 0), ("codes", "scaled"), ("layers", 2),
+    ],
+)  # fmt: skip
+def test_what_decoders_refuse(name, value):
+    assert DecoderSettings(**DECODERS).model_dump() == DECODERS
+    with pytest.raises(ValidationError, match=name):
+        DecoderSettings(**DECODERS | {name: value})
+
+
+def test_decoders_need_every_setting():
+    assert set(DECODERS) == set(DecoderSettings.model_fields)
+    for name in DECODERS:
+        with pytest.raises(ValidationError, match=name):
+            DecoderSettings(**{key: value for key, value in DECODERS.items() if key != name})
 
 
 # ---------------------------------------------------------------- overrides

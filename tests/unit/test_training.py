@@ -895,3 +895,52 @@ def test_on_a_gpu_divergence_and_resume_work_as_on_a_cpu(monkeypatch, train_in, 
     again = train_in(tmp_path / "again", "step1", runs, settings=settings, device="cuda")
     for name, tensor in again.tensors.items():
         torch.testing.assert_close(tensor, whole.tensors[name], atol=5e-4, rtol=1e-2, equal_nan=True)
+
+
+# ---------------------------------------------------------------- what a method may decide about its training
+
+
+class Watched(Scripted):
+    """Counts in its state the epochs that have ended, and says after which of them it is done."""
+
+    def __init__(self, script, epochs, small, last):
+        super().__init__(torch.tensor(script), epochs, small)
+        self.register_buffer("ended", torch.zeros((), dtype=torch.int64))
+        self.last, self.seen, self.annealed = last, [], False
+
+    def end_epoch(self, epoch, feed):
+        self.ended += 1
+        self.seen.append((epoch, int(self.ended), feed.steps, self.weight.detach().clone()))
+        return int(self.ended) == self.last
+
+
+def test_a_method_may_end_its_training(small):
+    script = [[float(step), 1.0] for step in range(12)]
+    method = Watched(script, 6, small, last=4)
+    record = train(method, scripted_feed(method, 2), method.settings)
+    assert [one[:3] for one in method.seen] == [(0, 1, 2), (1, 2, 2), (2, 3, 2), (3, 4, 2)]
+    assert method.step == 8 and len(record.curves) == 4
+    assert torch.equal(method.seen[-1][3], method.weight)
+    # Adam moves a weight of constant gradient by the learning rate, which here stays what it is.
+    for epochs, (_, _, _, weight) in enumerate(method.seen, 1):
+        torch.testing.assert_close(weight, torch.full_like(weight, -2e-3 * epochs), rtol=1e-5, atol=0)
+
+
+def test_what_a_method_remembers_of_its_epochs_survives_a_resume(small, tmp_path):
+    script = [[float(step), 1.0] for step in range(12)]
+    whole = Watched(script, 6, small, last=5)
+    train(whole, scripted_feed(whole, 2), whole.settings)
+    options = {"checkpoint": tmp_path / "checkpoint.pt", "identity": "same", "checkpoint_seconds": 0}
+    killed = Watched(script[:6], 6, small, last=5)
+    with pytest.raises(IndexError):
+        train(killed, scripted_feed(killed, 2), killed.settings, **options)
+    again = Watched(script[6:], 6, small, last=5)
+    train(again, scripted_feed(again, 2), again.settings, **options)
+    assert [one[:2] for one in again.seen] == [(3, 4), (4, 5)]
+    assert torch.equal(again.weight, whole.weight) and torch.equal(again.ended, whole.ended)
+
+
+def test_a_method_of_a_stage_ends_by_its_epochs_alone(small):
+    method = Scripted(torch.zeros(4, 2), 2, small)
+    assert BaseMethod.end_epoch(method, 0, None) is False
+    assert BaseMethod.end_epoch(method, 10**6, None) is False

@@ -58,11 +58,14 @@ class BaseMethod(nn.Module):
         a ``kappa``, else standard normal numbers.
     trained : tuple of str
         Names of the encoders that this stage trains.
+    annealed : bool
+        Whether the learning rate falls to 0 over the epochs, or stays as it is.
     """
 
     second_version = False
     noise: tuple[tuple[str, int], ...] = ()
     trained: tuple[str, ...] = ()
+    annealed = True
 
     def __init__(self, sizes: tuple[int, int], settings: TrainingSettings, layout: Layout):
         super().__init__()
@@ -88,6 +91,13 @@ class BaseMethod(nn.Module):
     def losses(self, batch) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """Return the loss of each parameter group and, for the log, each term: ``(runs,)`` each."""
         raise NotImplementedError
+
+    def end_epoch(self, epoch: int, feed) -> bool:
+        """Look at what an epoch, counted from 0, has trained; True ends the training.
+
+        What it remembers must be in the state of the module, so that a resumed run has it too.
+        """
+        return False
 
     def represent(self, run: int, x: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Encode clean views ``(rows, features)`` with one run: raw outputs by name, ``(rows, dimensions)``."""
