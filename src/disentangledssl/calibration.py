@@ -233,7 +233,7 @@ class Workers:
 
 def light_start_up() -> float:
     """Return the seconds until a job without PyTorch begins its work."""
-    program = "import time, disentangledssl.tables; print(time.process_time())"
+    program = "import time, disentangledssl.tables.layout; print(time.process_time())"
     answer = subprocess.run(
         [sys.executable, "-c", program], check=True, stdout=subprocess.PIPE, text=True,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},

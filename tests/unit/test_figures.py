@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from disentangledssl.errors import InputError
 from disentangledssl.figures import style
 from disentangledssl.files import write_table
-from disentangledssl.tables import LABELS
+from disentangledssl.tables.layout import LABELS
 
 FULL = {
     "beta": [0, 0.001, 0.01, 0.1, 0.5, 1, 5, 10, 50, 100, 300, 500, 1000],

@@ -17,7 +17,9 @@ from disentangledssl.files import read_table, table_info, write_table
 from disentangledssl.measurements import measurement_table, reference_run, run_columns
 from disentangledssl.probes import PROBE_COLUMNS
 from disentangledssl.rankings import retrieval_columns
-from disentangledssl.tables import LABELS, STAGE_ORDER, tabulate_probes, tabulate_retrieval
+from disentangledssl.tables.layout import LABELS, STAGE_ORDER
+from disentangledssl.tables.probes import tabulate_probes
+from disentangledssl.tables.retrieval import tabulate_retrieval
 
 INFO = {"name": "simulation", "title": "Simulated pairs", "stand_in": False}
 SCREEN = {"name": "cells", "title": "Cells (stand-in)", "stand_in": True}

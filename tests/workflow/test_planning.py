@@ -473,7 +473,7 @@ def test_missing_table_plans_the_table(finished_copy):
 
 
 def test_comment_and_docstring_plan_nothing(finished_copy):
-    for name in ("objectives", "training", "sources/simulation", "tables"):
+    for name in ("objectives", "training", "sources/simulation", "tables/probes"):
         path = finished_copy / f"src/disentangledssl/{name}.py"
         path.write_text("# A remark.\n" + path.read_text().replace('"""', '"""In other words: ', 1) + "\n# The end.\n")
     assert finished_copy.plan() == {}

@@ -29,7 +29,7 @@ rule tabulate_probes:
         ENVIRONMENT
     params:
         wanted=wanted_runs(*STAGES),
-        code=code("tables"),
+        code=code("probe_table"),
     message:
         "Tabulating the probes of {wildcards.dataset}"
     script:
@@ -66,7 +66,7 @@ rule tabulate_retrieval:
     params:
         wanted=wanted_runs("clip", "step1"),
         bootstrap=CONFIG.retrieval.bootstrap,
-        code=code("tables"),
+        code=code("retrieval_table"),
     message:
         "Tabulating the retrieval of {wildcards.dataset}"
     script:

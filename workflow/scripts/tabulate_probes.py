@@ -3,7 +3,7 @@ from pathlib import Path
 from _job import job
 
 with job(snakemake):
-    from disentangledssl.tables import tabulate_probes
+    from disentangledssl.tables.probes import tabulate_probes
 
     tabulate_probes(
         [Path(path) for path in snakemake.input],

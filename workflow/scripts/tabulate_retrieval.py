@@ -3,7 +3,7 @@ from pathlib import Path
 from _job import job
 
 with job(snakemake):
-    from disentangledssl.tables import tabulate_retrieval
+    from disentangledssl.tables.retrieval import tabulate_retrieval
 
     tabulate_retrieval(
         [Path(path) for path in snakemake.input.measurements],

@@ -1,0 +1,80 @@
+"""What all tables have in common: rows of measurements in their order, labels, and both files.
+
+Columns start with ``dataset, title, stand_in, method`` so that no number can be read without knowing what it
+was measured on. Parquet and CSV hold the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from disentangledssl.files import atomic, read_table, table_info, write_table
+
+BETA0 = "disentangledssl_beta0"
+STAGE_ORDER = ("clip", "step1", "step2", "jointopt", "focal", "dmvae", "reference")
+LABELS = {
+    "clip": "CLIP",
+    BETA0: "DisentangledSSL (beta = 0)",
+    "disentangledssl": "DisentangledSSL",
+    "jointopt": "JointOpt",
+    "focal": "FOCAL",
+    "dmvae": "DMVAE",
+    "gaussian_bottleneck": "Gaussian bottleneck",
+    "linear_cca": "Linear CCA",
+    "ridge": "Ridge regression",
+    "oracle": "True latents",
+    "raw": "Raw input",
+    "chance": "Chance",
+    "random": "Random",
+}
+
+
+def method_id(stage: str, run: str | None, beta: float | None) -> str:
+    """Id of the method that a row belongs to; steps 1 and 2 with beta = 0 are a method of their own."""
+    if stage == "reference":
+        return run
+    if stage in ("step1", "step2"):
+        return BETA0 if beta == 0 else "disentangledssl"
+    return stage
+
+
+def read_rows(measurements: Sequence[Path], wanted: Sequence[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Read the measurements of the runs in the config, in their order, and what is known of the data set."""
+    tables = [read_table(path) for path in measurements]
+    info = table_info(tables[0])["dataset"]
+    rows = pa.concat_tables(table.replace_schema_metadata(None) for table in tables).to_pandas()
+    asked = (rows["stage"] + "/" + rows["run"]).isin(set(wanted)) | (rows["stage"] == "reference")
+    rows = rows[asked]
+    # By stage and hyperparameters, whatever stacks the runs happen to be in and however the grid is ordered.
+    stages = {name: place for place, name in enumerate(STAGE_ORDER)}
+    keys = pd.DataFrame(
+        {
+            "stage": rows["stage"].map(stages),
+            "selected": rows["beta"] == "selected",
+            **{name: rows[name] for name in ("beta_value", "a", "lam", "fold", "seed")},
+        }
+    )
+    order = keys.sort_values(list(keys.columns), kind="stable", na_position="first").index
+    return rows.loc[order].reset_index(drop=True), info
+
+
+def labelled(rows: pd.DataFrame, info: dict[str, Any]) -> pd.DataFrame:
+    """Put the data set before the method, and the method's label behind it."""
+    for name in ("stand_in", "title", "name"):
+        rows.insert(0, "dataset" if name == "name" else name, info[name])
+    rows.insert(rows.columns.get_loc("method") + 1, "method_label", rows["method"].map(LABELS).fillna(rows["method"]))
+    return rows
+
+
+def write_tables(path: Path, rows: pd.DataFrame, info: dict[str, Any]) -> None:
+    """Write a table, whose path has no ending, as Parquet and as CSV."""
+    whole = [name for name in ("seed", "fold", "width", "molecules", "profiles", "n", "n_diverged") if name in rows]
+    rows = rows.astype(dict.fromkeys(whole, "Int64"))
+    write_table(path.with_suffix(".parquet"), pa.Table.from_pandas(rows, preserve_index=False), {"dataset": info})
+    with atomic(path.with_suffix(".csv")) as part:
+        rows.to_csv(part, index=False)

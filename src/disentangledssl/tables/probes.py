@@ -1,0 +1,47 @@
+"""Linear probes of a simulation: a row a run, representation, label and metric, and their mean over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from disentangledssl.tables.layout import labelled, method_id, read_rows, write_tables
+
+
+def tabulate_probes(measurements: Sequence[Path], wanted: Sequence[str], table: Path, summary: Path) -> None:
+    """Join the probe measurements of a data set into one table, and aggregate over seeds.
+
+    Parameters
+    ----------
+    measurements : sequence of path
+    wanted : sequence of str
+        ``stage/run`` of the runs in the config; stacks may hold others.
+    table, summary : path
+        Without ending; both are written as Parquet and CSV.
+    """
+    rows, info = read_rows(measurements, wanted)
+    rows.insert(
+        0, "method", [method_id(*one) for one in zip(rows["stage"], rows["run"], rows["beta_value"], strict=True)]
+    )
+    rows = labelled(rows, info).drop(columns=["run"])
+    write_tables(table, rows, info)
+    write_tables(
+        summary, labelled(_aggregate(rows.drop(columns=["dataset", "title", "stand_in", "method_label"])), info), info
+    )
+
+
+def _aggregate(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean, std and n over seeds and folds; hyperparameters of which every run diverged keep a line."""
+    run = ["method", "stage", "beta", "beta_value", "a", "lam"]
+    keys = [*run, "representation", "width", "label", "metric"]
+    measured = rows["value"].notna()
+    grouped = rows[measured].groupby(keys, dropna=False, sort=False)["value"]
+    means = grouped.agg(mean="mean", std=lambda values: values.std(ddof=1), n="count").reset_index()
+    diverged = rows[~measured].groupby(run, dropna=False, sort=False).size().rename("n_diverged").reset_index()
+    both = means.merge(diverged, on=run, how="outer", sort=False).fillna({"n": 0, "n_diverged": 0})
+    # An outer merge re-orders; runs go back to where the config has them.
+    order = rows[run].drop_duplicates().reset_index(drop=True).reset_index(names="order")
+    both = both.merge(order, on=run, how="left").sort_values("order", kind="stable", ignore_index=True)
+    return both.drop(columns="order").astype({"n": "int64", "n_diverged": "int64"})
