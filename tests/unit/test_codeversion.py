@@ -185,6 +185,7 @@ def test_number_in_a_formula_is_seen(package):
     [
         ("sources/simulation", {"simulate"}),
         ("sources/screens", {"curate"}),
+        ("sources/curation", {"curate"}),
         ("selection", {"selection"}),
         ("figures/figure4a", {"figure4a"}),
         ("figures/figure8", {"figure8"}),

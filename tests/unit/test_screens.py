@@ -20,7 +20,7 @@ from disentangledssl.dataset import read_dataset, read_pairs, read_view
 from disentangledssl.errors import InputError
 from disentangledssl.files import read_table, table_info, write_table
 from disentangledssl.mol2vec import canonical_smiles, train, write_molecule_view
-from disentangledssl.sources import screens
+from disentangledssl.sources import curation
 from disentangledssl.sources.screens import curate
 from disentangledssl.splits import write_splits
 
@@ -199,7 +199,7 @@ def test_shuffled_pairs_are_the_only_pairs_ever_written(tmp_path, monkeypatch):
         written.append(path.name)
         write_table(path, table, info)
 
-    monkeypatch.setattr(screens, "write_table", write)
+    monkeypatch.setattr(curation, "write_table", write)
     curate("cell_injury", source, tmp_path / "null", molecules=20, seed=3, shuffled=True)
     assert written.count("pairs.parquet") == 1
     true, null = (read_pairs(tmp_path / name / "pairs.parquet") for name in ("true", "null"))

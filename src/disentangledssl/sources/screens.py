@@ -15,25 +15,17 @@ the bundle: scaling is fitted per fold, on loading.
 
 from __future__ import annotations
 
-import csv
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from rdkit import Chem
-from rdkit.Chem.MolStandardize import rdMolStandardize
-from rdkit.rdBase import BlockLogs
 
-from disentangledssl.dataset import pairs_table, write_view
-from disentangledssl.errors import InputError, first_few
-from disentangledssl.files import atomic, read_table, table_info, with_info, write_table
-from disentangledssl.mol2vec import canonical_smiles, parse
-from disentangledssl.splits import shuffle_molecules
+from disentangledssl.errors import InputError
+from disentangledssl.files import read_table
+from disentangledssl.mol2vec import canonical_smiles
+from disentangledssl.sources.curation import Screen, canonicalise, drop_missing, group_by_skeleton, write_screen
 
 DMSO = "CS(=O)C"
 INFO = {
@@ -53,55 +45,6 @@ INFO = {
         "licence": "CC BY 4.0",
     },
 }
-STEP_COLUMNS = ("step", "rows_before", "rows_after", "molecules_before", "molecules_after", "reason")
-
-log = logging.getLogger(__name__)
-
-
-@dataclass
-class Screen:
-    """A screen on its way through curation.
-
-    Attributes
-    ----------
-    path : path
-        The file it was read from, for messages.
-    rows : data frame
-        A profile a row, sorted by ``id``: ``id``, ``smiles``, other descriptions, features;
-        later ``group``.
-    features : list of text
-        Which columns are features.
-    steps : list of mapping
-        What each step did: the lines of ``curation.csv``.
-    labels, meta : mapping of name to column
-        What ``pairs.parquet`` is to carry.
-    """
-
-    path: Path
-    rows: pd.DataFrame
-    features: list[str]
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    labels: Mapping[str, str] = field(default_factory=dict)
-    meta: Mapping[str, str] = field(default_factory=dict)
-
-    def keep(self, mask: Sequence[bool], step: str, reason: str) -> None:
-        """Keep some rows and write down how many went and why.
-
-        Raises
-        ------
-        InputError
-            If no row is left.
-        """
-        self.record(step, self.rows[np.asarray(mask, dtype=bool)].reset_index(drop=True), reason)
-        if self.rows.empty:
-            raise InputError(self.path, "", f"no row is left after the step {step} ({reason})", "check the file")
-
-    def record(self, step: str, rows: pd.DataFrame, reason: str) -> None:
-        """Replace the rows and write down the counts."""
-        counts = (len(self.rows), len(rows), self.rows["smiles"].nunique(), rows["smiles"].nunique())
-        self.steps.append(dict(zip(STEP_COLUMNS, (step, *counts, reason), strict=True)))
-        log.info("%s: %s: rows %d -> %d, molecules %d -> %d (%s)", self.path, step, *counts, reason)
-        self.rows = rows
 
 
 def curate(
@@ -157,7 +100,7 @@ def curate(
         )
     info = {"name": name or screen, "stand_in": True, **INFO[screen],
             "wells_per_molecule": wells_per_molecule, "molecules": molecules, "seed": seed}  # fmt: skip
-    _write(curated, out, info, seed if shuffled else None)
+    write_screen(curated, out, info, seed if shuffled else None)
 
 
 def curate_lincs_consensus(source: Path) -> Screen:
@@ -168,8 +111,8 @@ def curate_lincs_consensus(source: Path) -> Screen:
     """
     described = ("id", "smiles", "smiles_source", "lincs_pert_id", "molecule_group")
     screen = _read(source, described, "id")
-    _canonicalise(screen)
-    _drop_missing(screen)
+    canonicalise(screen)
+    drop_missing(screen)
     screen.keep(~screen.rows["molecule_group"].duplicated(), "one row a group", "stereo forms and salts of one drug")
     screen.rows["group"] = screen.rows["molecule_group"]
     screen.meta = {"lincs_pert_id": "lincs_pert_id", "smiles_source": "smiles_source"}
@@ -183,9 +126,9 @@ def curate_lincs_cells(source: Path) -> Screen:
         *("pert_time_h", "pert_dose_um", "inchikey_skeleton"),
     )
     screen = _read(source, described, "sig_id")
-    _canonicalise(screen)
-    _drop_missing(screen)
-    _group_by_skeleton(screen)
+    canonicalise(screen)
+    drop_missing(screen)
+    group_by_skeleton(screen)
     # A signature id is <plate series>_<cell line>_<time>:<compound>:<dose>.
     screen.rows["plate"] = screen.rows["id"].str.split(":").str[0]
     screen.labels = {"cell_line": "cell_id"}
@@ -212,11 +155,11 @@ def curate_cell_injury(source: Path) -> Screen:
         *("mahalanobis_distance", "relative_cell_count", "control_type"),
     )
     screen = _read(source, described, "plate", "well")
-    _canonicalise(screen)
+    canonicalise(screen)
     solvent = screen.rows["smiles"] == canonical_smiles(DMSO)
     screen.keep(~solvent, "drop solvent controls", f"DMSO, known by its SMILES {DMSO}")
-    _drop_missing(screen)
-    _group_by_skeleton(screen)
+    drop_missing(screen)
+    group_by_skeleton(screen)
     # One compound has no name, and most are no control; a description must not be empty.
     screen.rows["compound"] = screen.rows["compound"].fillna(screen.rows["brd"])
     screen.rows["control_type"] = screen.rows["control_type"].fillna("none")
@@ -264,68 +207,3 @@ def _read(source: Path, described: Sequence[str], *identifiers: str) -> Screen:
             kind = table.schema.field(name).type
             raise InputError(path, f"column {name}", f"is a feature and holds {kind}, not numbers (text?)", "mend it")
     return Screen(path, rows, features)
-
-
-def _canonicalise(screen: Screen) -> None:
-    """Write SMILES as RDKit does; report, count and drop what it cannot read."""
-    given = screen.rows["smiles"]
-    canonical = given.map({smiles: canonical_smiles(smiles) for smiles in given.unique()})
-    bad = canonical.isna()
-    for row, smiles in sorted(zip(screen.rows["row"][bad], given[bad], strict=True)):
-        log.warning('%s: column smiles, row %d: "%s" cannot be parsed; the row is left out', screen.path, row, smiles)
-    reason = "SMILES that RDKit cannot parse"
-    if bad.any():
-        reason += f": rows {first_few(sorted(screen.rows['row'][bad]))}"
-    screen.keep(~bad, "parse SMILES", reason)
-    kept = screen.rows.assign(smiles=canonical[~bad].to_numpy())
-    screen.record("canonical SMILES", kept, "one molecule, one SMILES")
-
-
-def _drop_missing(screen: Screen) -> None:
-    complete = np.isfinite(screen.rows[screen.features].to_numpy(np.float32)).all(axis=1)
-    screen.keep(complete, "drop missing features", "profiles with NaN or infinite features")
-
-
-def _group_by_skeleton(screen: Screen) -> None:
-    """Group molecules by the first block of the InChIKey of their largest part.
-
-    Stereo forms are one group, and so are a drug and its entry with a counter-ion, a stray solvent or a second
-    copy of itself, whose whole InChIKeys differ.
-    """
-    with BlockLogs():
-        skeletons = {
-            smiles: Chem.MolToInchiKey(rdMolStandardize.FragmentParent(parse(smiles)))[:14]
-            for smiles in screen.rows["smiles"].unique()
-        }
-    group = screen.rows["smiles"].map(skeletons)
-    screen.rows["group"] = group
-    screen.keep(group != "", "group by InChIKey", "molecules without an InChIKey")
-
-
-def _write(screen: Screen, out: Path, info: Mapping[str, Any], shuffle_seed: int | None) -> None:
-    rows = screen.rows
-    smiles = np.unique(rows["smiles"].to_numpy(str))
-    molecule = {text: f"M{number:04d}" for number, text in enumerate(smiles, 1)}
-    classes = {label: sorted(rows[column].unique()) for label, column in screen.labels.items()}
-    labels = {label: [classes[label].index(value) for value in rows[column]] for label, column in screen.labels.items()}
-    info = {**info, "classes": classes}
-    with atomic(out / "curation.csv") as part, part.open("w", encoding="utf-8", newline="") as lines:
-        writer = csv.DictWriter(lines, STEP_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(screen.steps)
-    ids = rows["id"].to_list()
-    write_view(out / "view1.parquet", ids, rows[screen.features].to_numpy(np.float32), screen.features, info)
-    molecules = pa.table({"id": list(molecule.values()), "smiles": list(molecule)})
-    write_table(out / "molecules.parquet", molecules, info)
-    pairs = pairs_table(
-        ids,
-        ids,
-        [molecule[text] for text in rows["smiles"]],
-        rows["group"].to_list(),
-        labels,
-        {name: rows[column].to_list() for name, column in screen.meta.items()},
-    )
-    if shuffle_seed is not None:
-        pairs = shuffle_molecules(with_info(pairs, info), shuffle_seed)
-        info = table_info(pairs)
-    write_table(out / "pairs.parquet", pairs, info)

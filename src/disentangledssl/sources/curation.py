@@ -1,0 +1,170 @@
+"""Curation of a drug screen, step by step, up to the paired-dataset contract; what all screens have in common.
+
+Every step writes a line of ``curation.csv``: rows, molecules and features before and after, and why.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from rdkit import Chem
+from rdkit.Chem.MolStandardize import rdMolStandardize
+from rdkit.rdBase import BlockLogs
+
+from disentangledssl.dataset import pairs_table, write_view
+from disentangledssl.errors import InputError, first_few
+from disentangledssl.files import atomic, table_info, with_info, write_table
+from disentangledssl.mol2vec import canonical_smiles, parse
+from disentangledssl.splits import shuffle_molecules
+
+STEP_COLUMNS = (
+    *("step", "rows_before", "rows_after", "molecules_before", "molecules_after"),
+    *("features_before", "features_after", "reason"),
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Screen:
+    """A screen on its way through curation.
+
+    Attributes
+    ----------
+    path : path
+        The file it was read from, for messages.
+    rows : data frame
+        A profile a row, sorted by ``id``: ``id``, ``smiles``, other descriptions, features;
+        later ``group``.
+    features : list of text
+        Which columns are features; none before they are read.
+    steps : list of mapping
+        What each step did: the lines of ``curation.csv``.
+    labels, meta : mapping of name to column
+        What ``pairs.parquet`` is to carry.
+    """
+
+    path: Path
+    rows: pd.DataFrame
+    features: list[str]
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    meta: Mapping[str, str] = field(default_factory=dict)
+
+    def keep(self, mask: Sequence[bool], step: str, reason: str) -> None:
+        """Keep some rows and write down how many went and why.
+
+        Raises
+        ------
+        InputError
+            If no row is left.
+        """
+        self.record(step, self.rows[np.asarray(mask, dtype=bool)].reset_index(drop=True), reason)
+        if self.rows.empty:
+            raise InputError(self.path, "", f"no row is left after the step {step} ({reason})", "check the file")
+
+    def record(self, step: str, rows: pd.DataFrame, reason: str, features: Sequence[str] | None = None) -> None:
+        """Replace the rows, and the names of the features if they change, and write down the counts."""
+        features = self.features if features is None else list(features)
+        counts = (len(self.rows), len(rows), self.rows["smiles"].nunique(), rows["smiles"].nunique())
+        counts = (*counts, len(self.features), len(features))
+        self.steps.append(dict(zip(STEP_COLUMNS, (step, *counts, reason), strict=True)))
+        log.info("%s: %s: rows %d -> %d, molecules %d -> %d, features %d -> %d (%s)", self.path, step, *counts, reason)
+        self.rows, self.features = rows, features
+
+    def compare(self, profiles: int, molecules: int) -> None:
+        """Write down how the counts differ from the paper's, for the reader of ``curation.csv``."""
+        found = (len(self.rows), self.rows["smiles"].nunique())
+        differences = [
+            f"{count:,} {name}, the paper has {expected:,} ({count - expected:+,})"
+            for name, count, expected in zip(("profiles", "molecules"), found, (profiles, molecules), strict=True)
+        ]
+        self.record("compare with the paper", self.rows, "; ".join(differences))
+        if found != (profiles, molecules):
+            log.warning("%s: %s", self.path, "; ".join(differences))
+
+
+def canonicalise(screen: Screen) -> None:
+    """Write SMILES as RDKit does; report, count and drop what it cannot read."""
+    given = screen.rows["smiles"]
+    canonical = given.map({smiles: canonical_smiles(smiles) for smiles in given.unique()})
+    bad = canonical.isna()
+    for row, smiles in sorted(zip(screen.rows["row"][bad], given[bad], strict=True)):
+        log.warning('%s: column smiles, row %d: "%s" cannot be parsed; the row is left out', screen.path, row, smiles)
+    reason = "SMILES that RDKit cannot parse"
+    if bad.any():
+        reason += f": rows {first_few(sorted(screen.rows['row'][bad]))}"
+    screen.keep(~bad, "parse SMILES", reason)
+    kept = screen.rows.assign(smiles=canonical[~bad].to_numpy())
+    screen.record("canonical SMILES", kept, "one molecule, one SMILES")
+
+
+def drop_missing(screen: Screen) -> None:
+    """Drop profiles with a missing feature."""
+    complete = np.isfinite(screen.rows[screen.features].to_numpy(np.float32)).all(axis=1)
+    screen.keep(complete, "drop missing features", "profiles with NaN or infinite features")
+
+
+def group_by_skeleton(screen: Screen) -> None:
+    """Group molecules by the first block of the InChIKey of their largest part.
+
+    Stereo forms are one group, and so are a drug and its entry with a counter-ion, a stray solvent or a second
+    copy of itself, whose whole InChIKeys differ.
+    """
+    with BlockLogs():
+        skeletons = {
+            smiles: Chem.MolToInchiKey(rdMolStandardize.FragmentParent(parse(smiles)))[:14]
+            for smiles in screen.rows["smiles"].unique()
+        }
+    group = screen.rows["smiles"].map(skeletons)
+    screen.rows["group"] = group
+    screen.keep(group != "", "group by InChIKey", "molecules without an InChIKey")
+
+
+def write_screen(screen: Screen, out: Path, info: Mapping[str, Any], shuffle_seed: int | None) -> None:
+    """Write ``view1``, ``molecules``, ``pairs`` (Parquet) and ``curation.csv``.
+
+    Parameters
+    ----------
+    screen : Screen
+    out : path
+        Folder to write into.
+    info : mapping
+        ``name``, ``title``, ``stand_in``, ``source``, ``licence``; written into every file.
+    shuffle_seed : int, optional
+        Give each group the molecules of another: a null control, see ``splits.shuffle_molecules``.
+    """
+    rows = screen.rows
+    smiles = np.unique(rows["smiles"].to_numpy(str))
+    molecule = {text: f"M{number:04d}" for number, text in enumerate(smiles, 1)}
+    classes = {label: sorted(rows[column].unique()) for label, column in screen.labels.items()}
+    labels = {label: [classes[label].index(value) for value in rows[column]] for label, column in screen.labels.items()}
+    info = {**info, "classes": classes}
+    with atomic(out / "curation.csv") as part, part.open("w", encoding="utf-8", newline="") as lines:
+        writer = csv.DictWriter(lines, STEP_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(screen.steps)
+    ids = rows["id"].to_list()
+    write_view(out / "view1.parquet", ids, rows[screen.features].to_numpy(np.float32), screen.features, info)
+    molecules = pa.table({"id": list(molecule.values()), "smiles": list(molecule)})
+    write_table(out / "molecules.parquet", molecules, info)
+    pairs = pairs_table(
+        ids,
+        ids,
+        [molecule[text] for text in rows["smiles"]],
+        rows["group"].to_list(),
+        labels,
+        {name: rows[column].to_list() for name, column in screen.meta.items()},
+    )
+    if shuffle_seed is not None:
+        pairs = shuffle_molecules(with_info(pairs, info), shuffle_seed)
+        info = table_info(pairs)
+    write_table(out / "pairs.parquet", pairs, info)
