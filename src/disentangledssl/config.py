@@ -64,13 +64,33 @@ class SimulationSource(Strict):
 
 
 class ScreenSource(Strict):
-    """Which drug screen is curated, and how."""
+    """Which bundled drug screen is curated, and how."""
 
     screen: Literal["lincs_consensus", "lincs_cells", "cell_injury"]
     wells_per_molecule: int | None = Field(ge=1, description="at most so many wells a molecule; null = all")
     molecules: int | None = Field(ge=10, description="keep only so many molecule groups (tests); null = all")
     seed: int = Field(ge=0, description="seed of both draws")
     shuffled: bool = Field(description="give each group the molecule of another: a null control")
+
+
+class LincsSource(Strict):
+    """How LINCS L1000 is curated from published files (docs/choices.md says what is open)."""
+
+    screen: Literal["lincs"]
+    route: Literal["geo", "curated"] = Field(
+        description="geo: from GEO's Level 3; curated: the reference code's own files, which settle the next three"
+    )
+    hours: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="times after treatment that are kept")
+    dose: Literal["molecule", "line", "all"] = Field(
+        description="keep one dose, that of most wells, of each molecule or of each molecule and line; or all"
+    )
+    minimum_controls: int = Field(ge=1, description="vehicle wells that a plate must have")
+    replicates: int = Field(ge=1, description="at most so many profiles a molecule and cell line")
+    clip: float = Field(gt=0, description="differences to the control are clipped to plus or minus this")
+    group: Literal["molecule", "skeleton"] = Field(
+        description="what is never divided in a split: a canonical SMILES, or all of one InChIKey skeleton"
+    )
+    seed: int = Field(ge=0, description="seed of the draw of replicates")
 
 
 class SplitSettings(Strict):
@@ -187,7 +207,7 @@ class ScreenData(FamilyOverrides):
     """A drug screen."""
 
     source: Literal["screen"]
-    make: ScreenSource
+    make: Annotated[ScreenSource | LincsSource, Field(discriminator="screen")]
 
 
 class Families(Strict):

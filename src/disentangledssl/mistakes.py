@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from disentangledssl.errors import InputError, first_few
 
 Files = Sequence[str | os.PathLike[str]]
+# Settings that tell which model the settings beside them are checked by.
+TAGS = ("source", "screen")
 
 
 class ConfigErrors(InputError):
@@ -32,7 +34,7 @@ def sentence(error: Mapping[str, Any], root: type[BaseModel], files: Files, mend
     ``mend`` says what to do about a missing or wrong value, in a file other than a config.
     """
     kind, value = error["type"], error.get("input")
-    steps, model = _walk(error["loc"], root)
+    steps, model, choices = _walk(error["loc"], root)
     if kind == "extra_forbidden":
         known = list(getattr(model, "model_fields", {}))
         near = difflib.get_close_matches(str(steps[-1]), known, 1)
@@ -40,9 +42,11 @@ def sentence(error: Mapping[str, Any], root: type[BaseModel], files: Files, mend
         return InputError(file_of(files, steps), _dotted(steps[:-1]), f"{steps[-1]} is no setting", hint)
     file, place = file_of(files, steps), _dotted(steps)
     if kind.startswith("union_tag"):
-        seen = value.get("source") if isinstance(value, Mapping) else value
-        problem = f"input should be 'simulation' or 'screen', got {seen!r}"
-        return InputError(file, f"{place}.source", problem, "correct it")
+        tag = error["ctx"]["discriminator"].strip("'")
+        seen = value.get(tag) if isinstance(value, Mapping) else value
+        known = [repr(name) for one in _choices(choices) for name in _tags(one)]
+        problem = f"input should be {', '.join(known[:-1])} or {known[-1]}, got {seen!r}"
+        return InputError(file, f"{place}.{tag}", problem, "correct it")
     if kind == "missing":
         return InputError(file, place, "is missing", mend or "add it; config.yaml shows every setting")
     number = _number(value)
@@ -84,11 +88,11 @@ def _reached(content: Any, place: Sequence[Any]) -> int:
     return len(place)
 
 
-def _walk(location: Sequence[Any], root: type[BaseModel]) -> tuple[list[Any], Any]:
+def _walk(location: Sequence[Any], root: type[BaseModel]) -> tuple[list[Any], Any, Any]:
     """Follow a location of pydantic's through the models.
 
-    Returns the keys of the YAML file (pydantic puts tags of unions and names of validators between them) and the
-    model in which the last key stands or should stand.
+    Returns the keys of the YAML file (pydantic puts tags of unions and names of validators between them), the model in
+    which the last key stands or should stand, and what the value of that key may be.
     """
     keys: list[Any] = []
     kind: Any = root
@@ -111,7 +115,7 @@ def _walk(location: Sequence[Any], root: type[BaseModel]) -> tuple[list[Any], An
             keys.append(step)
             kind = (_arguments(kind) or [None])[-1]
         # Else a validator's name: the key before it is the last one of the file.
-    return keys, inside
+    return keys, inside, kind
 
 
 def _without_none(kind: Any) -> Any:
@@ -134,8 +138,8 @@ def _choices(kind: Any) -> list[type[BaseModel]]:
 
 
 def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
-    source = model.model_fields.get("source")
-    return getattr(source.annotation, "__args__", ()) if source else ()
+    fields = [model.model_fields[name] for name in TAGS if name in model.model_fields]
+    return tuple(tag for field in fields for tag in getattr(field.annotation, "__args__", ()))
 
 
 def _is_mapping(kind: Any) -> bool:

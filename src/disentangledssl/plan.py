@@ -19,6 +19,7 @@ from disentangledssl.settings import TrainingSettings
 CODE = {
     "simulate": ["sources.simulation"],
     "curate": ["sources.screens"],
+    "curate_lincs": ["sources.lincs"],
     "mol2vec": ["mol2vec"],
     "split": ["splits"],
     "train": ["training"],

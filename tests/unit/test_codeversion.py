@@ -185,7 +185,9 @@ def test_number_in_a_formula_is_seen(package):
     [
         ("sources/simulation", {"simulate"}),
         ("sources/screens", {"curate"}),
-        ("sources/curation", {"curate"}),
+        ("sources/curation", {"curate", "curate_lincs"}),
+        ("sources/lincs", {"curate_lincs"}),
+        ("sources/gctx", {"curate_lincs"}),
         ("selection", {"selection"}),
         ("figures/figure4a", {"figure4a"}),
         ("figures/figure8", {"figure8"}),

@@ -174,6 +174,26 @@ ONE_MISTAKE = {
         "'mixed'",
         "got 'mixd'",
     ),
+    "no such screen": (
+        "data: {mine: {source: screen, make: {screen: lincs_cell}}}",
+        "data.mine.make.screen: input should be 'lincs_consensus', 'lincs_cells', 'cell_injury' or ",
+        "got 'lincs_cell'; correct it",
+    ),
+    "no screen": ("data: {mine: {source: screen, make: {seed: 0}}}", "data.mine.make.screen: ", "got None"),
+    "typo in a screen's make": (
+        "data: {lincs: {make: {hour: [24]}}}",
+        "data.lincs.make: hour is no setting; did you mean hours?",
+    ),
+    "setting of another screen": (
+        "data: {lincs: {make: {molecules: 30}}}",
+        "data.lincs.make: molecules is no setting; known here: clip, dose, group, hours, minimum_controls, ",
+    ),
+    "setting of LINCS for a bundled screen": (
+        "data: {lincs_cells: {make: {route: geo}}}",
+        "data.lincs_cells.make: route is no setting; known here: molecules, screen, seed, shuffled, ",
+    ),
+    "no such route": ("data: {lincs: {make: {route: gee}}}", "data.lincs.make.route: ", "'curated', got 'gee'"),
+    "no such time": ("data: {lincs: {make: {hours: []}}}", "data.lincs.make.hours: ", "at least 1 item"),
     "no such source": ("data: {mine: {source: screens}}", "data.mine", "'screen'", "'screens'"),
     # Something lacks.
     "no source": ("data: {mine: {make: {}}}", "data.mine", "source"),

@@ -36,6 +36,8 @@ except InputError as error:
 
 SIMULATIONS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "simulation"]
 SCREENS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "screen"]
+LINCS = [name for name in SCREENS if CONFIG.data[name].make.screen == "lincs"]
+BUNDLED = [name for name in SCREENS if name not in LINCS]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 ELSEWHERE = [name for name in CONFIG.data if name not in CONFIG.datasets]
 D = CONFIG.downloads.folder
@@ -52,6 +54,17 @@ FIGURES = {
 # A training job holds a GPU, or the promise of one; a config for the CPU asks for none.
 GPU = 0 if CONFIG.device == "cpu" else 1
 ENVIRONMENT = "../../envs/disentangledssl.yaml"
+# What LINCS is curated from, by route and by what it is to curation.
+GSE92742 = f"{D}/lincs/GSE92742_Broad_LINCS_"
+LINCS_FILES = {
+    "geo": {
+        "expression": f"{GSE92742}Level3_INF_mlr12k_n1319138x12328.gctx.gz",
+        "wells": f"{GSE92742}inst_info.txt.gz",
+        "compounds": f"{GSE92742}pert_info.txt.gz",
+        "genes": f"{GSE92742}gene_info.txt.gz",
+    },
+    "curated": {"archive": f"{D}/lincs_curated/infocore.zip"},
+}
 
 
 def one_of(names):
@@ -79,7 +92,15 @@ def dataset_files(wildcards):
 
 def raw_files(dataset):
     """The raw files that a data set is made from, bundled or downloaded."""
-    return [] if dataset in SIMULATIONS else [f"data/{CONFIG.data[dataset].make.screen}/profiles.parquet"]
+    if dataset in LINCS:
+        return list(LINCS_FILES[CONFIG.data[dataset].make.route].values())
+    return [f"data/{CONFIG.data[dataset].make.screen}/profiles.parquet"] if dataset in BUNDLED else []
+
+
+def lincs_inputs(wildcards):
+    """The files that a curation of LINCS reads, by what they are to it; the matrix is unpacked before."""
+    files = LINCS_FILES[CONFIG.data[wildcards.dataset].make.route]
+    return {name: re.sub(r"\.gctx\.gz$", ".gctx", file) for name, file in files.items()}
 
 
 def stack_files(dataset, stage, name):
@@ -262,7 +283,7 @@ def write_run_manifest():
 
 def starting_lines():
     """What is run and what is not, for the person who started it."""
-    stand_ins = f"; stand-ins for the paper's screens: {', '.join(SCREENS)}" if SCREENS else ""
+    stand_ins = f"; stand-ins for the paper's screens: {', '.join(BUNDLED)}" if BUNDLED else ""
     lines = [f"Data sets: {', '.join(CONFIG.datasets)}{stand_ins}. Results go to {R}/."]
     if ELSEWHERE:
         lines.append(f"Defined, but not run by this config: {', '.join(ELSEWHERE)}.")

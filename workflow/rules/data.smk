@@ -32,7 +32,7 @@ rule curate_screen:
     benchmark:
         f"{R}/benchmarks/{{dataset}}/curate_screen.tsv"
     wildcard_constraints:
-        dataset=one_of(SCREENS),
+        dataset=one_of(BUNDLED),
     conda:
         ENVIRONMENT
     params:

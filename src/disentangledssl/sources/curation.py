@@ -129,6 +129,13 @@ def group_by_skeleton(screen: Screen) -> None:
     screen.keep(group != "", "group by InChIKey", "molecules without an InChIKey")
 
 
+def cap_profiles(screen: Screen, by: Sequence[str], most: int, generator: np.random.Generator, reason: str) -> None:
+    """Keep at most so many profiles of each that is alike in the columns ``by``, drawn evenly."""
+    draw = pd.Series(generator.permutation(len(screen.rows)))
+    rank = draw.groupby([screen.rows[column] for column in by]).rank()
+    screen.keep(rank <= most, "cap profiles", reason)
+
+
 def write_screen(screen: Screen, out: Path, info: Mapping[str, Any], shuffle_seed: int | None) -> None:
     """Write ``view1``, ``molecules``, ``pairs`` (Parquet) and ``curation.csv``.
 

@@ -19,13 +19,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from disentangledssl.errors import InputError
 from disentangledssl.files import read_table
 from disentangledssl.mol2vec import canonical_smiles
-from disentangledssl.sources.curation import Screen, canonicalise, drop_missing, group_by_skeleton, write_screen
+from disentangledssl.sources.curation import (
+    Screen,
+    canonicalise,
+    cap_profiles,
+    drop_missing,
+    group_by_skeleton,
+    write_screen,
+)
 
 DMSO = "CS(=O)C"
 INFO = {
@@ -93,11 +99,8 @@ def curate(
         chosen = generator.permutation(groups)[:molecules]
         curated.keep(curated.rows["group"].isin(chosen), "draw molecules", f"{molecules} groups wanted, seed {seed}")
     if wells_per_molecule is not None:
-        draw = pd.Series(generator.permutation(len(curated.rows)))
-        rank = draw.groupby(curated.rows["smiles"]).rank()
-        curated.keep(
-            rank <= wells_per_molecule, "cap profiles", f"at most {wells_per_molecule} of a molecule, seed {seed}"
-        )
+        reason = f"at most {wells_per_molecule} of a molecule, seed {seed}"
+        cap_profiles(curated, ["smiles"], wells_per_molecule, generator, reason)
     info = {"name": name or screen, "stand_in": True, **INFO[screen],
             "wells_per_molecule": wells_per_molecule, "molecules": molecules, "seed": seed}  # fmt: skip
     write_screen(curated, out, info, seed if shuffled else None)
