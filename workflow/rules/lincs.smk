@@ -39,7 +39,8 @@ rule curate_lincs:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=lambda w, attempt: 8000 * attempt,
+        # Of GEO's files 1.1 GB at the true size; an archive of pickles is loaded whole, and its size is not published.
+        mem_mb=lambda w, attempt: (3000 if CONFIG.data[w.dataset].make.route == "geo" else 8000) * attempt,
     params:
         make=lambda w: CONFIG.data[w.dataset].make.model_dump(exclude={"screen"}),
         code=code("curate_lincs"),

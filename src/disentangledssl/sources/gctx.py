@@ -26,8 +26,8 @@ from disentangledssl.timings import phase
 MATRIX = "/0/DATA/0/matrix"
 # The format's names are those of the printed matrix, genes by wells.
 WELLS, GENES = "/0/META/COL/id", "/0/META/ROW/id"
-BLOCK_BYTES = 2**26  # of whole rows that are in memory at once
-READ_THROUGH = 2**18  # bytes between two wells up to which it is faster to read on than to ask again
+BLOCK_BYTES = 2**23  # of whole rows that are in memory at once; more would not fit beside the processor
+READ_THROUGH = 2**19  # bytes between two wells up to which it is faster to read on than to ask again
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 COPIED = 2**22  # bytes at a time
 AFRESH = "delete it and run again, which makes it anew"
@@ -147,7 +147,8 @@ def _read(
 ) -> np.ndarray:
     """Read in the order of the file, which spares a disk the way back, and sort into the order asked for."""
     values = np.empty((len(rows), len(columns)), np.float32)
-    order = np.argsort(rows)
+    order, sorted_columns = np.argsort(rows), np.sort(columns)
+    asked = np.searchsorted(sorted_columns, columns)
     row_bytes = matrix.shape[1] * matrix.dtype.itemsize
     cut = list(stretches(rows[order], row_bytes, matrix.chunks[0] if matrix.chunks else 1, matrix.shape[0]))
     buffer = np.empty((max((stop - start for _, start, stop in cut), default=0), matrix.shape[1]), matrix.dtype)
@@ -159,7 +160,8 @@ def _read(
             raise InputError(
                 path, MATRIX, f"rows {start} to {stop - 1} cannot be read ({_reason(error)})", AFRESH
             ) from None
-        read = buffer[np.ix_(rows[chosen] - start, columns)]
+        # Columns first and from left to right, since a row is hardly longer than the way to the memory and back.
+        read = buffer[: stop - start].take(sorted_columns, axis=1)[np.ix_(rows[chosen] - start, asked)]
         _check_finite(path, read, chosen, wells, genes)
         values[chosen] = read
     log.info("%s: %d wells, %d genes, read in %d stretches", path, *values.shape, len(cut))
