@@ -11,13 +11,14 @@ WIDTH, HIDDEN, DIMENSIONS, BATCH = 100, 512, 100, 256  # the simulation's, of a 
 
 
 def mlp_flops(
-    rows: int, inputs: int, outputs: int = DIMENSIONS, *, layers: int, trained: bool = True, passed_on: int = 0
-) -> int:
+    rows: int, inputs: int, outputs: int = DIMENSIONS, *, layers: int, hidden: int = HIDDEN, trained: bool = True,
+    passed_on: int = 0,
+) -> int:  # fmt: skip
     """Forward; if trained, the gradients of all weights and of all inputs but those of the first layer.
 
     Of the first layer's inputs only ``passed_on`` need a gradient: codes that another trained network made.
     """
-    widths = [inputs, *[HIDDEN] * (layers - 1), outputs]
+    widths = [inputs, *[hidden] * (layers - 1), outputs]
     products = [2 * rows * n * k for n, k in itertools.pairwise(widths)]
     forward = sum(products)
     return forward + trained * (forward + sum(products[1:]) + 2 * rows * passed_on * widths[1])

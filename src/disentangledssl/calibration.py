@@ -105,9 +105,13 @@ def time_evaluation(
     options: dict,
 ) -> dict[str, float]:  # fmt: skip
     """Evaluate one run (its weights matter little to the time): seconds of it and of loading, the peak of memory."""
-    from disentangledssl import probes, rankings
+    from disentangledssl import probes, rankings, reconstructions
 
-    measure = {"probes": probes.probe_models, "retrieval": rankings.measure_retrieval}[kind]
+    measure = {
+        "probes": probes.probe_models,
+        "retrieval": rankings.measure_retrieval,
+        "reconstruction": reconstructions.measure_reconstruction,
+    }[kind]
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         starts = _untrained("step1", folder, start_runs(runs), step1, scaling, [], Path(temporary, "starts"))

@@ -18,6 +18,7 @@ from disentangledssl.mistakes import ConfigErrors, file_of, sentence
 from disentangledssl.runs import spell
 from disentangledssl.settings import (
     STAGE_SETTINGS,
+    DecoderSettings,
     ScalingSettings,
     SharedSettings,
     Strict,
@@ -190,6 +191,7 @@ class Family(Strict):
 
 
 FamilyOverrides = optional(Family, "FamilyOverrides")
+DecoderOverrides = optional(DecoderSettings, "DecoderOverrides")
 
 
 class SimulationData(FamilyOverrides):
@@ -208,6 +210,7 @@ class ScreenData(FamilyOverrides):
 
     source: Literal["screen"]
     make: Annotated[ScreenSource | LincsSource, Field(discriminator="screen")]
+    decoders: DecoderOverrides = DecoderOverrides()
 
 
 class Families(Strict):
@@ -234,13 +237,14 @@ class Config(Strict):
     mol2vec: Mol2vecSettings
     probe: ProbeSettings
     retrieval: RetrievalSettings
+    decoders: DecoderSettings
     downloads: DownloadSettings
 
     def family(self, dataset: str) -> Family:
         """Return the settings of one data set: its family's, overridden by its own."""
         data = self.data[dataset]
         base = getattr(self.families, data.source).model_dump(exclude_none=False)
-        own = data.model_dump(exclude={"source", "make", "reading"}, exclude_unset=True)
+        own = data.model_dump(exclude={"source", "make", "reading", "decoders"}, exclude_unset=True)
         merged = _merge(base, {key: value for key, value in own.items() if value is not None})
         merged["grids"] = self.grids(dataset)
         return Family.model_validate(_drop_none(merged, Family))
@@ -263,6 +267,11 @@ class Config(Strict):
                 merged = _merge(merged, layer.model_dump(exclude_unset=True))
         kind = STAGE_SETTINGS[stage]
         return kind.model_validate({name: value for name, value in merged.items() if name in kind.model_fields})
+
+    def decoders_of(self, dataset: str) -> DecoderSettings:
+        """Return the settings of the decoders of one drug screen."""
+        own = self.data[dataset].decoders.model_dump(exclude_unset=True)
+        return DecoderSettings.model_validate(_merge(self.decoders.model_dump(), own))
 
     def readings(self) -> dict[str, list[str]]:
         """Return, by the data set they are compared with, the data sets whose training departs from it."""
@@ -417,8 +426,6 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             if len(set(values)) < len(values):
                 yield mistake(place, f"holds a value twice ({first_few(values, 12)})", "list each once")
         for stage, grid in family.grids.items():
-            if source == "screen" and stage in ("jointopt", "focal", "dmvae"):
-                yield mistake(f"grids.{stage}", "is measured on no screen yet", "take it out")
             if set(grid) != set(STAGES[stage].axes):
                 problem = f"has the axes {sorted(grid)}, but {stage} has {list(STAGES[stage].axes)}"
                 yield mistake(f"grids.{stage}", problem, "correct the axes")

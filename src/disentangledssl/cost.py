@@ -116,8 +116,8 @@ class Costs:
     stacks : sequence of mapping
         What ``Plan.trainings`` gives.
     datasets : mapping of name to mapping
-        ``folder``, ``kind`` of evaluation (``probes``, ``retrieval``), ``evaluated`` stages, ``folds`` that are run,
-        ``scaling``, ``options`` of the evaluation and ``reference_options``.
+        ``folder``, ``folds`` that are run, ``scaling``, ``kinds`` of evaluation (``probes``, ``retrieval``,
+        ``reconstruction``), each with its stages and options, and ``references``: kinds with options.
     results : path
         Where finished stacks are looked for.
     device : str
@@ -160,9 +160,9 @@ class Costs:
         ]
         return json.dumps([stack["stage"], settings, self.sizes[name], self.pairs[name]])
 
-    def evaluation(self, name: str, stage: str = "references") -> tuple:
+    def evaluation(self, name: str, kind: str, stage: str = "references") -> tuple:
         """Name what the time of evaluating a run of a stage, or the reference rows, depends on."""
-        return stage, self.sizes[name], self.pairs[name], *self.facts[name]
+        return kind, stage, self.sizes[name], self.pairs[name], *self.facts[name]
 
     def calibrate(self) -> None:
         """Measure every shape of stack, evaluation and reference rows."""
@@ -184,16 +184,21 @@ class Costs:
                 }  # fmt: skip
                 name, stage = stacks[0]["dataset"], stacks[0]["stage"]
                 log.info("%s %s, by runs: %s", name, stage, self.measured["training", shape])
-            for stack in {self.evaluation(stack["dataset"], stack["stage"]): stack for stack in self.stacks}.values():
+            for stack in self.stacks:
                 name, stage, one = stack["dataset"], stack["stage"], self.datasets[stack["dataset"]]
-                if stage in one["evaluated"]:
-                    task = {"kind": one["kind"], **self.task(stack, 1), "options": one["options"]}
-                    took = self.measured[self.evaluation(name, stage)] = workers.measure(time_evaluation, **task)
-                    log.info("%s %s, evaluation of a run: %s", name, stage, took)
-            for name, one in {self.evaluation(name): (name, one) for name, one in self.datasets.items()}.values():
-                task = {"kind": one["kind"], "folder": one["folder"], "options": one["reference_options"]}
-                took = self.measured[self.evaluation(name)] = workers.measure(time_references, **task)
-                log.info("%s, references: %s", name, took)
+                for kind, (stages, options) in one["kinds"].items():
+                    key = self.evaluation(name, kind, stage)
+                    if stage in stages and key not in self.measured:
+                        task = {"kind": kind, **self.task(stack, 1), "options": options}
+                        took = self.measured[key] = workers.measure(time_evaluation, **task)
+                        log.info("%s %s, %s of a run: %s", name, stage, kind, took)
+            for name, one in self.datasets.items():
+                for kind, options in one["references"].items():
+                    key = self.evaluation(name, kind)
+                    if key not in self.measured:
+                        task = {"kind": kind, "folder": one["folder"], "options": options}
+                        took = self.measured[key] = workers.measure(time_references, **task)
+                        log.info("%s, references, %s: %s", name, kind, took)
             self.start_up = workers.start_up | {"light": light_start_up()}
         log.info("start-up: %s", self.start_up)
 
@@ -213,10 +218,12 @@ class Costs:
         """List the jobs of the whole run."""
         found = []
         for name, one in self.datasets.items():
-            folder, kind = self.results / name, one["kind"]
-            seconds = one["folds"] * self.measured[self.evaluation(name)]["seconds"]
-            found.append(self.job(f"{name}/references", folder / f"references/{kind}.parquet", seconds))
-            evaluated: dict[str, list[str]] = {}
+            folder = self.results / name
+            evaluated: dict[str, list[str]] = {kind: [] for kind in one["kinds"]}
+            for kind in one["references"]:
+                seconds = one["folds"] * self.measured[self.evaluation(name, kind)]["seconds"]
+                found.append(self.job(f"{name}/references/{kind}", folder / f"references/{kind}.parquet", seconds))
+                evaluated[kind].append(found[-1].name)
             for stack in (stack for stack in self.stacks if stack["dataset"] == name):
                 job, place = f"{name}/{stack['stage']}/{stack['id']}", folder / stack["stage"] / stack["id"]
                 after = [f"{name}/step1/{start}" for start in stack["after"]] + [f"{name}/selection"] * stack["selects"]
@@ -225,19 +232,20 @@ class Costs:
                 gpus = int(self.device == "cuda")
                 machine = {"kind": "training", "cores": self.threads, "gpus": gpus}
                 found.append(self.job(job, place / "models.safetensors", seconds, after, **machine))
-                if stack["stage"] in one["evaluated"]:
-                    took = self.measured[self.evaluation(name, stack["stage"])]
-                    seconds = took["fixed"] + took["seconds"] * len(stack["runs"])
-                    found.append(
-                        self.job(f"{job}/{kind}", place / f"{kind}.parquet", seconds, [job], kind="evaluation")
-                    )
-                    evaluated.setdefault(stack["stage"], []).append(found[-1].name)
-            if kind == "retrieval":
-                step1 = evaluated.get("step1", [])
+                for kind, (stages, _) in one["kinds"].items():
+                    if stack["stage"] in stages:
+                        took = self.measured[self.evaluation(name, kind, stack["stage"])]
+                        seconds = took["fixed"] + took["seconds"] * len(stack["runs"])
+                        output = place / f"{kind}.parquet"
+                        found.append(self.job(f"{job}/{kind}", output, seconds, [job], kind="evaluation"))
+                        evaluated[kind].append(found[-1].name)
+            if "retrieval" in evaluated:
+                step1 = [job for job in evaluated["retrieval"] if job.startswith(f"{name}/step1/")]
                 found.append(self.job(f"{name}/selection", folder / "selection.json", 0, step1))
-            for table in ("table", "figure"):
-                after = [job for jobs in evaluated.values() for job in jobs]
-                found.append(self.job(f"{name}/{table}", folder / f"{kind}.csv", 0, after))
+            for kind, jobs in evaluated.items():
+                if jobs:
+                    found.append(self.job(f"{name}/{kind} table", folder / f"{kind}.csv", 0, jobs))
+                    found.append(self.job(f"{name}/{kind} figure", folder / f"{kind}.csv", 0, jobs))
         return found
 
     def job(

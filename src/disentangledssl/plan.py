@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,14 @@ CODE = {
     "train": ["training"],
     "probe": ["probes", "representations"],
     "retrieval": ["rankings", "representations"],
+    "reconstruction": ["reconstructions", "representations", "decoders"],
     "probe_references": ["reference_rows"],
     "retrieve_references": ["reference_rows"],
     "selection": ["selection"],
     "representations": ["representations"],
     "probe_table": ["tables.probes"],
     "retrieval_table": ["tables.retrieval"],
+    "reconstruction_table": ["tables.reconstruction"],
     "claims": ["paper"],
     "readings": ["readings"],
     "figure4a": ["figures.figure4a"],
@@ -40,6 +41,7 @@ CODE = {
     "figure9": ["figures.figure9"],
     "information_plane": ["figures.information_plane"],
     "recovery": ["figures.recovery"],
+    "beta_choice": ["figures.beta_choice"],
     # Seconds are measured, so all code that is timed counts; methods are loaded by name, which no import shows.
     "cost": ["cost", *(f"methods.{stage}" for stage in STAGES)],
 }
@@ -124,8 +126,8 @@ class Plan:
         """Whether a step-2 stack needs to know which beta was selected."""
         return any(record["beta"] == SELECTED for record in self.records(dataset, "step2", stack))
 
-    def trainings(self, stages: Callable[[str], Iterable[str]]) -> list[dict[str, Any]]:
-        """List what every stack is trained with, of the stages that are named for its data set."""
+    def trainings(self) -> list[dict[str, Any]]:
+        """List what every stack is trained with."""
         return [
             {
                 "dataset": dataset, "stage": stage, "id": stack.id, "runs": self.records(dataset, stage, stack.id),
@@ -134,7 +136,6 @@ class Plan:
                 "selects": stage == "step2" and self.uses_selection(dataset, stack.id),
             }
             for (dataset, stage), stacks in self.stacks.items()
-            if stage in stages(dataset)
             for stack in stacks
         ]  # fmt: skip
 

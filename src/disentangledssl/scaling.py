@@ -7,6 +7,10 @@ import numpy as np
 from disentangledssl.dataset import PairedDataset
 from disentangledssl.settings import ScalingSettings
 
+# Statistics are in double precision; a large screen in it, and a few copies, would be most of a job's memory.
+FEATURES_AT_A_TIME = 64
+ROWS_AT_A_TIME = 4096
+
 
 def scale_view(values: np.ndarray, training: np.ndarray, settings: ScalingSettings) -> np.ndarray:
     """Scale ``(rows, features)`` with statistics of the ``training`` rows.
@@ -17,9 +21,18 @@ def scale_view(values: np.ndarray, training: np.ndarray, settings: ScalingSettin
     -----
     Source: order and clipping after the reference code of the LINCS set (Wang et al. 2023); choice.
     """
-    values = values.astype(np.float64)
-    if settings.unit_norm:
-        values /= np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+    scaled = np.empty(values.shape, np.float32)
+    lengths = _lengths(values) if settings.unit_norm else None
+    for start in range(0, values.shape[1], FEATURES_AT_A_TIME):
+        columns = slice(start, start + FEATURES_AT_A_TIME)
+        block = values[:, columns].astype(np.float64)
+        if lengths is not None:
+            block /= np.maximum(lengths, 1e-12)
+        scaled[:, columns] = _scale_features(block, training, settings)
+    return scaled
+
+
+def _scale_features(values: np.ndarray, training: np.ndarray, settings: ScalingSettings) -> np.ndarray:
     fitted = values if settings.statistics == "all" else values[training]
     if settings.clip_quantile is not None:
         low, high = np.quantile(fitted, [settings.clip_quantile, 1 - settings.clip_quantile], axis=0)
@@ -30,7 +43,12 @@ def scale_view(values: np.ndarray, training: np.ndarray, settings: ScalingSettin
         values = np.where(constant, 0, (values - mean) / np.where(constant, 1, std))
     if settings.clip is not None:
         values = np.clip(values, -settings.clip, settings.clip)
-    return values.astype(np.float32)
+    return values
+
+
+def _lengths(values: np.ndarray) -> np.ndarray:
+    blocks = np.array_split(values, len(values) // ROWS_AT_A_TIME + 1)
+    return np.concatenate([np.linalg.norm(block.astype(np.float64), axis=1, keepdims=True) for block in blocks])
 
 
 def scale_fold(

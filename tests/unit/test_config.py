@@ -576,14 +576,15 @@ def test_null_takes_a_stage_out(tmp_path):
 
 def test_null_of_a_data_set_takes_a_stage_of_its_family_out(tmp_path):
     config = load("data: {lincs_cells: {grids: {clip: null}}}", tmp_path=tmp_path)
-    assert list(config.family("lincs_cells").grids) == ["step1", "step2"]
-    assert list(config.family("cell_injury").grids) == ["clip", "step1", "step2"]
+    baselines = ["jointopt", "focal", "dmvae"]
+    assert list(config.family("lincs_cells").grids) == ["step1", "step2", *baselines]
+    assert list(config.family("cell_injury").grids) == ["clip", "step1", "step2", *baselines]
 
 
 def test_null_of_a_family_takes_a_stage_out_of_every_data_set_without_its_own(tmp_path):
     overlay = "families: {screen: {grids: {step2: null}}}\ndata: {cell_injury: {grids: {step2: {beta: [0], lam: [1]}}}}"
     config = load(overlay, tmp_path=tmp_path)
-    assert list(config.family("lincs_cells").grids) == ["clip", "step1"]
+    assert "step2" not in config.family("lincs_cells").grids
     assert config.family("cell_injury").grids["step2"] == {"beta": [0], "lam": [1]}
 
 
@@ -598,6 +599,13 @@ def test_override_of_one_setting_keeps_the_others(tmp_path):
     own = config.training_of("simulation", "step2").augmentation
     assert (own.noise_std, own.drop_fraction) == (0.5, 0.1)
     assert config.training_of("simulation", "step1").augmentation.noise_std == 0.01
+
+
+def test_decoders_of_a_screen_override_those_of_all(tmp_path):
+    config = load("decoders: {epochs: 7}\ndata: {cell_injury: {decoders: {hidden: 5}}}", tmp_path=tmp_path)
+    own, other = config.decoders_of("cell_injury"), config.decoders_of("lincs_consensus")
+    assert (own.epochs, own.hidden, own.patience) == (7, 5, config.decoders.patience)
+    assert (other.epochs, other.hidden) == (7, 512)
 
 
 def test_null_overrides_where_null_is_a_value(tmp_path):

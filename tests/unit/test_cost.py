@@ -92,8 +92,8 @@ def costs(tiny, plain, monkeypatch, tmp_path):
         options = {"top": [1]}
         datasets = {
             "tiny": {
-                "folder": str(tiny), "kind": kind, "evaluated": evaluated, "folds": 2, "scaling": [plain, plain],
-                "options": options, "reference_options": options,
+                "folder": str(tiny), "folds": 2, "scaling": [plain, plain],
+                "kinds": {kind: (evaluated, options)}, "references": {kind: options},
             }
         }  # fmt: skip
         costs = Costs(stacks, datasets, tmp_path, **({"device": "cpu", "cores": 2, "threads": 1} | machine))

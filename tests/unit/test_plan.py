@@ -51,6 +51,7 @@ def test_stacks_by_data_set_and_stage(ledger):
     assert list(plan.stacks) == [
         ("simulation", "step1"), ("simulation", "step2"),
         ("lincs_cells", "clip"), ("lincs_cells", "step1"), ("lincs_cells", "step2"),
+        ("lincs_cells", "jointopt"), ("lincs_cells", "focal"), ("lincs_cells", "dmvae"),
     ]  # fmt: skip
     assert plan.wanted("simulation", "step1") == ["beta=0,seed=0", "beta=10,seed=0"]
     assert plan.wanted("lincs_cells", "clip") == [f"fold={fold},seed=0" for fold in range(5)]

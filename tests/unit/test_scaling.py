@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from disentangledssl import scaling
 from disentangledssl.dataset import read_dataset
 from disentangledssl.scaling import scale_fold, scale_view
 from disentangledssl.settings import ScalingSettings
@@ -138,3 +139,11 @@ def test_each_view_has_its_own_scaling(tiny):
     first, second = scale_fold(dataset, 0, (settings(unit_norm=True), settings(clip=0.5)))
     np.testing.assert_allclose(np.linalg.norm(first, axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(second, np.clip(dataset.views[1], -0.5, 0.5))
+
+
+def test_blocks_change_nothing(monkeypatch):
+    everything = settings(unit_norm=True, clip_quantile=0.1, standardise=True, clip=1.0)
+    whole = scale_view(values(), TRAINING, everything)
+    monkeypatch.setattr(scaling, "FEATURES_AT_A_TIME", 4)
+    monkeypatch.setattr(scaling, "ROWS_AT_A_TIME", 7)
+    np.testing.assert_array_equal(scale_view(values(), TRAINING, everything), whole)

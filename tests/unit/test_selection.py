@@ -13,6 +13,8 @@ from disentangledssl.measurements import measurement_table, run_columns
 from disentangledssl.rankings import retrieval_columns
 from disentangledssl.selection import select_beta
 
+NINE = pytest.approx(sum(1 / rank for rank in range(1, 10)) / 9)  # exact Random among nine
+
 
 def rows(beta, seed=0, fold=0, *, validation=(), test=(), status="trained"):
     """Rows of one run: the MRR of each molecule of both splits; one row without values if it diverged."""
@@ -35,7 +37,8 @@ def choose(tmp_path):
         paths = []
         for number, stack in enumerate(stacks):
             paths.append(tmp_path / "step1" / f"stack{number}" / "retrieval.parquet")
-            write_table(paths[-1], measurement_table(stack, retrieval_columns([1])))
+            info = {"name": "tiny", "title": "Tiny (stand-in)", "stand_in": True}
+            write_table(paths[-1], measurement_table(stack, retrieval_columns([1])), {"dataset": info})
         select_beta(paths, tmp_path / "selection.json", betas=betas, seeds=seeds)
         return json.loads((tmp_path / "selection.json").read_text())
 
@@ -51,9 +54,9 @@ def test_best_validation_mrr_wins_whatever_the_test_says(choose):
     content = choose(stack)
     assert content["beta"] == {"0": 1.0}
     assert content["grid"] == [
-        {"fold": 0, "beta": 0.0, "validation_mrr": 0.25, "n_seeds": 1, "n_diverged": 0},
-        {"fold": 0, "beta": 1.0, "validation_mrr": 0.4, "n_seeds": 1, "n_diverged": 0},
-        {"fold": 0, "beta": 5.0, "validation_mrr": 0.1, "n_seeds": 1, "n_diverged": 0},
+        {"fold": 0, "beta": 0.0, "validation_mrr": 0.25, "random": NINE, "n_seeds": 1, "n_diverged": 0},
+        {"fold": 0, "beta": 1.0, "validation_mrr": 0.4, "random": NINE, "n_seeds": 1, "n_diverged": 0},
+        {"fold": 0, "beta": 5.0, "validation_mrr": 0.1, "random": NINE, "n_seeds": 1, "n_diverged": 0},
     ]
     altered = [row | ({"mrr": 0.0} if row["split"] == "test" else {}) for row in stack]
     assert choose(altered) == content

@@ -18,7 +18,8 @@ import yaml
 SIMULATION_FIGURES = {"plot_figure4a": 1, "plot_figure4b": 1, "plot_figure7": 1, "plot_figure8": 1, "plot_recovery": 1}
 SIMULATION_TABLES = {"tabulate_probes": 1, "decide_claims": 1, **SIMULATION_FIGURES}
 SCREEN_TABLES = {"tabulate_retrieval": 1}
-SCREEN_CHOICE = {"select_beta": 1, "train_step2": 1}
+SCREEN_STEP2 = {"train_step2": 1, "measure_reconstruction": 1, "tabulate_reconstruction": 1}
+SCREEN_CHOICE = {"select_beta": 1, "plot_beta_choice": 1, **SCREEN_STEP2}
 SIMULATION_STEP1 = {"train_step1": 1, "probe_representations": 1}
 SIMULATION_STEP2 = {"train_step2": 1, "probe_representations": 1}
 SIMULATION_BASELINE = {"train_baseline": 1, "probe_representations": 1}
@@ -89,12 +90,13 @@ def test_one_target_is_planned_within_five_seconds(fresh):
 
 
 def test_full_config_has_every_stage_of_every_data_set(fresh):
-    counts = fresh.under().plan(options=["--cores", "8", "--resources", "gpu=1"])
-    simulations, screens = 4, 3
+    result = fresh.under().run(options=["--dry-run", "--cores", "8", "--resources", "gpu=1"]).ok()
+    counts, (simulations, screens) = result.counts, (4, 3)
     expected = {
         "simulate": simulations, "curate_screen": screens, "featurise_molecules": screens, "train_mol2vec": 1,
         "split_dataset": simulations + screens, "probe_references": simulations, "retrieve_references": screens,
         "select_beta": screens, "tabulate_probes": simulations, "tabulate_retrieval": screens,
+        "tabulate_reconstruction": screens, "plot_beta_choice": screens,
         "plot_figure4a": simulations, "plot_figure4b": 3, "plot_figure7": 1, "plot_figure8": 3, "plot_figure9": 1,
         "plot_recovery": simulations, "plot_information_plane": 1,
         "decide_claims": 1,
@@ -104,8 +106,10 @@ def test_full_config_has_every_stage_of_every_data_set(fresh):
     assert counts["train_step1"] >= simulations + screens
     assert counts["train_baseline"] >= screens + 3, "CLIP of the screens, three baselines of the simulation"
     trained = sum(counts[rule] for rule in ("train_step1", "train_step2", "train_baseline"))
-    # Step 2 of the screens is not: its representations are asked for by no table yet.
-    assert screens <= trained - counts["measure_retrieval"] - counts["probe_representations"] <= 9 * screens
+    # Step 2 of the screens by its decoders alone: its shared representations are those of step 1.
+    baselines = len(re.findall(r"Training (?:jointopt|focal|dmvae) on (?:lincs|cell)", result.output))
+    step2 = counts["measure_reconstruction"] - baselines
+    assert step2 >= screens and trained == counts["probe_representations"] + counts["measure_retrieval"] + step2
 
 
 @pytest.mark.parametrize("preset", cases(["tiny", "quick", "middle", "floors"]))
@@ -254,7 +258,7 @@ CHANGED = {
     ),
     "epochs of step 2": (
         "stages: {step2: {epochs: 2}}",
-        [SIMULATION_STEP2, SIMULATION_TABLES, {"train_step2": 1}],
+        [SIMULATION_STEP2, SIMULATION_TABLES, SCREEN_STEP2],
     ),
     "epochs of step 1": (
         "stages: {step1: {epochs: 2}}",
@@ -308,7 +312,7 @@ TRAINED_AGAIN = {
     "orthogonality": (
         "training: {orthogonality: columns}",
         ["step 2 on simulation", "jointopt on simulation", "step 2 on lincs_consensus"],
-        [SIMULATION_STEP2, SIMULATION_BASELINE, SIMULATION_TABLES, {"train_step2": 1}],
+        [SIMULATION_STEP2, SIMULATION_BASELINE, SIMULATION_TABLES, SCREEN_STEP2],
     ),
     "concentration": (
         "data: {simulation: {training: {kappa: 100}}}",
@@ -459,11 +463,6 @@ def test_missing_measurement_and_table_plan_no_training(finished_copy):
     assert finished_copy.plan() == total({"probe_representations": 1}, SIMULATION_TABLES)
 
 
-def test_missing_models_that_are_results_themselves_plan_that_stack(finished_copy):
-    (only_stack(finished_copy, "lincs_consensus/step2") / "models.safetensors").unlink()
-    assert finished_copy.plan() == {"train_step2": 1}
-
-
 def test_missing_table_plans_the_table(finished_copy):
     (finished_copy / "results/small/lincs_consensus/retrieval.csv").unlink()
     assert finished_copy.plan() == SCREEN_TABLES
@@ -490,19 +489,20 @@ def test_changed_objective_plans_training_and_no_data(finished_copy):
     references = total({"probe_references": 1}, {"retrieve_references": 1})
     plan = finished_copy.plan()
     measured = {"train_baseline": 4, "train_step1": 2, "train_step2": 2}
-    measured |= {"probe_representations": 5, "measure_retrieval": 2}
+    measured |= {"probe_representations": 5, "measure_retrieval": 2, "measure_reconstruction": 1}
     for rule, jobs in measured.items():
         assert plan.pop(rule) == jobs
     for rule in references:
         plan.pop(rule, None)
-    assert plan == total(SIMULATION_TABLES, SCREEN_TABLES, {"select_beta": 1})
+    tables = {**SCREEN_TABLES, "tabulate_reconstruction": 1}
+    assert plan == total(SIMULATION_TABLES, tables, {"select_beta": 1, "plot_beta_choice": 1})
 
 
 CHANGED_METHODS = {
     "clip": [SCREEN_CLIP, SCREEN_TABLES],
     "dmvae": [SIMULATION_BASELINE, SIMULATION_TABLES],
     # JointOpt's terms of the specific codes are those of step 2.
-    "step2": [SIMULATION_STEP2, SIMULATION_BASELINE, SIMULATION_TABLES, {"train_step2": 1}],
+    "step2": [SIMULATION_STEP2, SIMULATION_BASELINE, SIMULATION_TABLES, SCREEN_STEP2],
 }
 
 

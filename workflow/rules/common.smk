@@ -39,17 +39,23 @@ SCREENS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "scre
 LINCS = [name for name in SCREENS if CONFIG.data[name].make.screen == "lincs"]
 BUNDLED = [name for name in SCREENS if name not in LINCS]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
+# Of drug screens: shared representations to rank molecules by (step 2 has those of step 1), and both kinds to decode.
+RANKED = [stage for stage in STAGES if stage != "step2"]
+DECODED = [stage for stage in STAGES if stage not in ("clip", "step1")]
 ELSEWHERE = [name for name in CONFIG.data if name not in CONFIG.datasets]
 D = CONFIG.downloads.folder
 READINGS = CONFIG.readings()
+# By module: its title, the file that it is drawn from, and the data sets that have it.
+PROBES = ("probes_summary.parquet", SIMULATIONS)
 FIGURES = {
-    "figure4a": "4a",
-    "figure4b": "4b",
-    "figure7": "7",
-    "figure8": "8",
-    "figure9": "9",
-    "information_plane": "information plane (ours)",
-    "recovery": "recovery of the true latents (ours)",
+    "figure4a": ("4a", *PROBES),
+    "figure4b": ("4b", *PROBES),
+    "figure7": ("7", *PROBES),
+    "figure8": ("8", *PROBES),
+    "figure9": ("9", *PROBES),
+    "information_plane": ("information plane (ours)", *PROBES),
+    "recovery": ("recovery of the true latents (ours)", *PROBES),
+    "beta_choice": ("choice of beta (ours)", "selection.json", SCREENS),
 }
 # A training job holds a GPU, or the promise of one; a config for the CPU asks for none.
 GPU = 0 if CONFIG.device == "cpu" else 1
@@ -186,10 +192,14 @@ def streams_of(wildcards):
     return next((base for base, names in READINGS.items() if wildcards.dataset in names), wildcards.dataset)
 
 
+def has_betas(dataset):
+    """Whether there is a grid of step 1 to choose from."""
+    return (dataset, "step1") in PLAN.stacks
+
+
 def selection_file(wildcards):
-    """The choice of beta, where there is a grid of step 1 to choose from."""
-    has_grid = (wildcards.dataset, "step1") in PLAN.stacks
-    return [f"{R}/{wildcards.dataset}/selection.json"] if has_grid else []
+    """The choice of beta, where there is one."""
+    return [f"{R}/{wildcards.dataset}/selection.json"] if has_betas(wildcards.dataset) else []
 
 
 def run_stack(wildcards):
@@ -216,7 +226,9 @@ def refuse(wildcards):
 
 
 def figures_of(name):
-    """The figures that the stages and the data of a simulation are enough for."""
+    """The figures that the stages and the data of a data set are enough for."""
+    if name in SCREENS:
+        return ["beta_choice"] * has_betas(name)
     step1, step2, *baselines = [
         (name, stage) in PLAN.stacks for stage in ("step1", "step2", "jointopt", "focal", "dmvae")
     ]
@@ -233,26 +245,24 @@ def figures_of(name):
     return [figure for figure, can in drawn.items() if can]
 
 
-def trained_stages(dataset):
-    """The stages that `all` trains on a data set: those that are evaluated, and step 2."""
-    return [*STAGES] if dataset in SIMULATIONS else ["clip", "step1", "step2"]
-
-
 def evaluation(dataset):
-    """How a data set is evaluated, for the prediction of costs."""
-    options = {"probe": CONFIG.probe.model_dump()}
-    kind, evaluated, more = "probes", [*STAGES], {}
-    if dataset in SCREENS:
-        kind, evaluated, options = "retrieval", ["clip", "step1"], {"top": CONFIG.retrieval.top}
-        more = {"scaling": view_scaling(dataset)}
+    """How a data set is evaluated, for the prediction of costs: by kind the stages and options."""
+    if dataset in SIMULATIONS:
+        options = {"probe": CONFIG.probe.model_dump()}
+        kinds, references = {"probes": ([*STAGES], options)}, {"probes": options}
+    else:
+        top = {"top": CONFIG.retrieval.top}
+        kinds = {
+            "retrieval": (RANKED, top),
+            "reconstruction": (DECODED, {"decoders": CONFIG.decoders_of(dataset).model_dump()}),
+        }
+        references = {"retrieval": top | {"scaling": view_scaling(dataset)}}
     return {
         "folder": f"{R}/{dataset}/data",
         "folds": CONFIG.used_folds(dataset),
         "scaling": view_scaling(dataset),
-        "kind": kind,
-        "evaluated": evaluated,
-        "options": options,
-        "reference_options": options | more,
+        "kinds": kinds,
+        "references": references,
     }
 
 
@@ -269,8 +279,9 @@ def screen_outputs():
     """Everything that the config asks for of drug screens."""
     outputs = []
     for name in SCREENS:
-        outputs += [f"{R}/{name}/{table}.csv" for table in ("retrieval", "retrieval_summary")]
-        outputs += stack_files(name, "step2", "models.safetensors")
+        tables = ["retrieval"] + ["reconstruction"] * any((name, stage) in PLAN.stacks for stage in DECODED)
+        outputs += [f"{R}/{name}/{table}{kind}.csv" for table in tables for kind in ("", "_summary")]
+        outputs += [f"{R}/{name}/{figure}.png" for figure in figures_of(name)]
     return outputs
 
 

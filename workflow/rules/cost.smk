@@ -18,7 +18,7 @@ rule predict_cost:
     resources:
         gpu=GPU,
     params:
-        stacks=lambda w: PLAN.trainings(trained_stages),
+        stacks=lambda w: PLAN.trainings(),
         datasets=lambda w: {name: evaluation(name) for name in CONFIG.datasets},
         threads=CONFIG.threads,
         code=code("cost"),

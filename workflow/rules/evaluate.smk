@@ -76,6 +76,35 @@ rule measure_retrieval:
         "../scripts/measure_retrieval.py"
 
 
+rule measure_reconstruction:
+    input:
+        data=dataset_files,
+        models=f"{R}/{{dataset}}/{{stage}}/{{stack}}/models.safetensors",
+    output:
+        f"{R}/{{dataset}}/{{stage}}/{{stack}}/reconstruction.parquet",
+    log:
+        f"{R}/logs/{{dataset}}/{{stage}}/{{stack}}/measure_reconstruction.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/{{stage}}/{{stack}}/measure_reconstruction.tsv"
+    wildcard_constraints:
+        dataset=one_of(SCREENS),
+        stage=one_of(DECODED),
+    conda:
+        ENVIRONMENT
+    threads: CONFIG.threads
+    resources:
+        gpu=GPU,
+        mem_mb=lambda w, attempt: 8000 * attempt,
+        runtime=240,
+    params:
+        decoders=lambda w: CONFIG.decoders_of(w.dataset).model_dump(),
+        code=lambda w: code("reconstruction", f"methods.{w.stage}"),
+    message:
+        "Reconstructing the views of {wildcards.dataset} from {wildcards.stage}, stack {wildcards.stack}"
+    script:
+        "../scripts/measure_reconstruction.py"
+
+
 rule retrieve_references:
     input:
         data=dataset_files,

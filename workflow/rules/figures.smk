@@ -1,16 +1,16 @@
 # Tables -> figures, each as PNG, PDF and the rows that it is drawn from.
 
-for FIGURE, TITLE in FIGURES.items():
+for FIGURE, (TITLE, DRAWN_FROM, DATASETS) in FIGURES.items():
 
     rule:
         name:
             f"plot_{FIGURE}"
         input:
-            f"{R}/{{dataset}}/probes_summary.parquet",
+            f"{R}/{{dataset}}/{DRAWN_FROM}",
         output:
             png=report(
                 f"{R}/{{dataset}}/{FIGURE}.png",
-                category="Simulation",
+                category="Simulation" if DATASETS is SIMULATIONS else "Drug screens",
                 labels={"data set": "{dataset}", "figure": TITLE},
                 caption=f"../report/{FIGURE}.rst",
             ),
@@ -21,7 +21,7 @@ for FIGURE, TITLE in FIGURES.items():
         benchmark:
             f"{R}/benchmarks/{{dataset}}/plot_{FIGURE}.tsv"
         wildcard_constraints:
-            dataset=one_of(SIMULATIONS),
+            dataset=one_of(DATASETS),
         conda:
             ENVIRONMENT
         params:

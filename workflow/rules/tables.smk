@@ -38,7 +38,7 @@ rule tabulate_probes:
 
 rule tabulate_retrieval:
     input:
-        measurements=measurements("retrieval.parquet", "clip", "step1"),
+        measurements=measurements("retrieval.parquet", *RANKED),
         selection=selection_file,
     output:
         table=f"{R}/{{dataset}}/retrieval.parquet",
@@ -64,10 +64,45 @@ rule tabulate_retrieval:
     conda:
         ENVIRONMENT
     params:
-        wanted=wanted_runs("clip", "step1"),
+        wanted=wanted_runs(*RANKED),
         bootstrap=CONFIG.retrieval.bootstrap,
         code=code("retrieval_table"),
     message:
         "Tabulating the retrieval of {wildcards.dataset}"
     script:
         "../scripts/tabulate_retrieval.py"
+
+
+rule tabulate_reconstruction:
+    input:
+        lambda w: [file for stage in DECODED for file in stack_files(w.dataset, stage, "reconstruction.parquet")],
+    output:
+        table=f"{R}/{{dataset}}/reconstruction.parquet",
+        summary=f"{R}/{{dataset}}/reconstruction_summary.parquet",
+        csv=report(
+            f"{R}/{{dataset}}/reconstruction.csv",
+            category="Drug screens",
+            labels={"data set": "{dataset}", "table": "reconstruction, counterfactual phenotypes"},
+            caption="../report/reconstruction.rst",
+        ),
+        summary_csv=report(
+            f"{R}/{{dataset}}/reconstruction_summary.csv",
+            category="Drug screens",
+            labels={"data set": "{dataset}", "table": "reconstruction, mean over seeds"},
+            caption="../report/reconstruction_summary.rst",
+        ),
+    log:
+        f"{R}/logs/{{dataset}}/tabulate_reconstruction.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/tabulate_reconstruction.tsv"
+    wildcard_constraints:
+        dataset=one_of(SCREENS),
+    conda:
+        ENVIRONMENT
+    params:
+        wanted=wanted_runs(*DECODED),
+        code=code("reconstruction_table"),
+    message:
+        "Tabulating the reconstructions of {wildcards.dataset}"
+    script:
+        "../scripts/tabulate_reconstruction.py"

@@ -37,6 +37,7 @@ METHODS = {
 # Weight ratio of a view's encoder; light and dark of one colour, that of the axis they are read from.
 VIEWS = {"zc1": ("#CC79A7", "<", "weight ratio of $x_1$"), "zc2": ("#7B3F61", ">", "weight ratio of $x_2$")}
 REFERENCE_COLOUR = "#555555"
+FAINT = "#BBBBBB"
 # Hollow, and of sizes that leave each visible when they lie upon one another.
 REFERENCES = {"oracle": ("*", 4.5), "raw": ("h", 5.5), "linear_cca": ("o", 8)}
 LIGHTEST, DARKEST = 78, 25  # CIE lightness of the first and last of several tints
@@ -73,6 +74,12 @@ def place_axes(figure, left: float, bottom: float, width: float, height: float, 
     """Add axes at a place given in millimetres from the figure's lower left corner."""
     across, up = figure.get_size_inches() / MILLIMETRE
     return figure.add_axes((left / across, bottom / up, width / across, height / up), **how)
+
+
+def name_data(axis, rows: pd.DataFrame) -> None:
+    """Write what was measured above the axes: a figure goes where its caption does not."""
+    (title,) = rows["title"].unique()
+    axis.set_title(title, fontsize=7, color=REFERENCE_COLOUR, loc="left")
 
 
 def letter_panel(axis, letter: str, left: float) -> None:
