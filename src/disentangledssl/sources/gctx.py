@@ -26,7 +26,7 @@ from disentangledssl.timings import phase
 MATRIX = "/0/DATA/0/matrix"
 # The format's names are those of the printed matrix, genes by wells.
 WELLS, GENES = "/0/META/COL/id", "/0/META/ROW/id"
-BLOCK_BYTES = 2**23  # of whole rows that are in memory at once; more would not fit beside the processor
+BLOCK_BYTES = 2**23  # of whole rows that are in memory at once; more no cache would hold
 READ_THROUGH = 2**19  # bytes between two wells up to which it is faster to read on than to ask again
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 COPIED = 2**22  # bytes at a time
@@ -160,7 +160,7 @@ def _read(
             raise InputError(
                 path, MATRIX, f"rows {start} to {stop - 1} cannot be read ({_reason(error)})", AFRESH
             ) from None
-        # Columns first and from left to right, since a row is hardly longer than the way to the memory and back.
+        # Columns first and from left to right: from here and there they cost more than reading them from the disk.
         read = buffer[: stop - start].take(sorted_columns, axis=1)[np.ix_(rows[chosen] - start, asked)]
         _check_finite(path, read, chosen, wells, genes)
         values[chosen] = read

@@ -147,7 +147,10 @@ def curate(
         genes = read_landmarks(files["genes"])
         values, controls = measure(files["expression"], screen.rows, vehicles, genes)
     else:
-        values = np.stack([wells[one] for one in screen.rows["id"]]).astype(np.float32)
+        values = _stack(files["archive"], WELLS, wells, screen.rows["id"])
+        plates = screen.rows["plate"].unique()
+        means = _stack(files["archive"], CONTROLS, controls, plates, values.shape[1])
+        controls = dict(zip(plates, means, strict=True))
         # Which gene is which, the archive does not say.
         genes = [f"landmark_{k:03d}" for k in range(values.shape[1])]
     clipped = subtract_controls(values, screen.rows["plate"], controls, clip)
@@ -199,7 +202,7 @@ def read_wells_of_geo(wells_path: Path, compounds_path: Path, minimum_controls: 
     return screen, vehicles.reset_index(drop=True)
 
 
-def read_archive(path: Path) -> tuple[Screen, dict[str, np.ndarray], dict[str, np.ndarray]]:
+def read_archive(path: Path) -> tuple[Screen, dict[str, Any], dict[str, Any]]:
     """Read what the authors of the reference code pass on, by the steps of their loader.
 
     Returns
@@ -231,8 +234,6 @@ def read_archive(path: Path) -> tuple[Screen, dict[str, np.ndarray], dict[str, n
             raise InputError(path, f"{WELLS}, well {well}", problem, "use the archive as it is published") from None
         for column, value in zip(described.values(), where, strict=True):
             column.append(value)
-    _check_vectors(path, WELLS, wells)
-    _check_vectors(path, CONTROLS, controls, next(iter(wells.values())).shape)
     rows = pd.DataFrame(described)
     rows["smiles"] = rows["pert_id"].map({str(key): smiles for key, smiles in structures.items()})
     screen = Screen(path, rows.sort_values("id", kind="stable", ignore_index=True), [])
@@ -412,15 +413,20 @@ def _read_member(path: Path, archive: zipfile.ZipFile, name: str, kind: type) ->
     return content
 
 
-def _check_vectors(path: Path, name: str, vectors: Mapping[str, Any], shape: tuple[int, ...] | None = None) -> None:
-    """Refuse vectors of unlike shapes, or with NaN."""
-    for key, vector in vectors.items():
-        vector = np.asarray(vector)
-        shape = shape or vector.shape
-        if vector.shape != shape or len(shape) != 1 or vector.dtype.kind != "f":
-            problem = f"holds {vector.dtype} of shape {vector.shape}, not {shape} as others do"
+def _stack(
+    path: Path, name: str, vectors: Mapping[str, Any], keys: Sequence[str], width: int | None = None
+) -> np.ndarray:
+    """Stack vectors as float32; refuse those that are not alike, or hold NaN."""
+    width = width or np.size(vectors[keys[0]])
+    values = np.empty((len(keys), width), np.float32)
+    for row, key in enumerate(keys):
+        vector = np.asarray(vectors[key])
+        if vector.shape != (width,) or vector.dtype.kind != "f":
+            problem = f"holds {vector.dtype} of shape {vector.shape}, not {width} numbers as others do"
         elif not np.isfinite(vector).all():
             problem = "holds NaN or infinity"
         else:
+            values[row] = vector
             continue
         raise InputError(path, f"{name}, {key}", problem, "use the archive as it is published")
+    return values
