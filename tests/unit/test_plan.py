@@ -237,7 +237,7 @@ def test_rules_ask_for_steps_that_are_known():
     ]
     # One rule a figure, made in a loop over this table.
     common = (REPOSITORY / "workflow" / "rules" / "common.smk").read_text()
-    figures = re.findall(r'^    "(\w+)": ".+",$', common.split("\nFIGURES = {")[1].split("\n}")[0], re.M)
+    figures = re.findall(r'^    "(\w+)": .+,$', common.split("\nFIGURES = {")[1].split("\n}")[0], re.M)
     assert "figure4a" in figures
     assert {*asked, *figures} == set(CODE)
 
