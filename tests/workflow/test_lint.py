@@ -15,8 +15,8 @@ REPOSITORY = Path(__file__).parents[2]
 WITHOUT_JOBS = {"all", "everything", "not_in_this_config", "simulations", "screens"}
 # A benchmark is an output, and the list of downloads is made whenever it is asked for.
 WITHOUT_BENCHMARK = {"downloads"}
-# A new version of their code must not fetch 50 GB again; their names and digests are the table's.
-WITHOUT_CODE = {"download_file", "download_images", "downloads"}
+# A new version of their code must not fetch 50 GB, nor unpack them, again; names and digests are the table's.
+WITHOUT_CODE = {"download_file", "download_images", "downloads", "unpack_gctx"}
 
 # Run in a checkout: what Snakemake itself knows of the rules, as JSON.
 DESCRIBE = """
