@@ -236,7 +236,11 @@ def test_runs_that_diverged_have_one_row_and_no_decoder(measured, trained, tiny,
     assert {name: one for name, one in first.items() if one is not None} == {
         name: one for name, one in named.items() if one is not None
     }
-    assert others == [row for row in measured["jointopt"].to_pylist() if row["run"] == RUNS["jointopt"][1]["id"]]
+    alone = [row for row in measured["jointopt"].to_pylist() if row["run"] == RUNS["jointopt"][1]["id"]]
+    values = [[row.pop("value") for row in rows] for rows in (others, alone)]
+    assert others == alone
+    # A product's last bits depend on where in memory its factors start, and differences of distances show them.
+    assert values[0] == pytest.approx(values[1], rel=1e-4, abs=1e-8)
     for run in info["runs"]:
         run["status"] = "diverged"
     save_models(tmp_path / "models.safetensors", tensors, info)
