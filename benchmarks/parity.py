@@ -27,7 +27,8 @@ from disentangledssl.splits import write_splits
 from disentangledssl.training import train_stack
 
 SETTINGS = {
-    "epochs": 8, "batch_size": 256, "learning_rate": 1e-4, "hidden": 512, "layers": 3, "dimensions": 100,
+    "epochs": 8, "batch_size": 256, "mini_batches": "pairs",
+    "learning_rate": 1e-4, "hidden": 512, "layers": 3, "dimensions": 100,
     "weight_std": 0.01, "precision": "float32", "temperature": 0.07, "kappa": 1000.0, "orthogonality": "rows",
     "augmentation": {"noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
 }  # fmt: skip

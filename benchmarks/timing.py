@@ -10,7 +10,7 @@ import psutil
 import torch
 from flops import BATCH, DIMENSIONS, HIDDEN, WIDTH
 
-from disentangledssl.batches import CHUNK, Augmentation, Feed, FoldData
+from disentangledssl.batches import CHUNK, Augmentation, EpochSize, Feed, FoldData
 from disentangledssl.methods import BaseMethod, Layout, load_method
 from disentangledssl.settings import STAGE_SETTINGS, TrainingSettings
 from disentangledssl.streams import Stream
@@ -29,7 +29,8 @@ HYPERPARAMETERS = {
     "dmvae": {"lam": (1e-5, 1e-6, 1e-7)},
 }
 SETTINGS = {
-    "epochs": 1, "batch_size": BATCH, "learning_rate": 1e-4, "hidden": HIDDEN, "layers": 3, "dimensions": DIMENSIONS,
+    "epochs": 1, "batch_size": BATCH, "mini_batches": "pairs",
+    "learning_rate": 1e-4, "hidden": HIDDEN, "layers": 3, "dimensions": DIMENSIONS,
     "weight_std": 0.01, "precision": "float32", "temperature": 0.07, "kappa": 1000.0, "orthogonality": "rows",
     "augmentation": {"noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
     "normaliser": True, "cosine": "signed", "prior_expert": False, "cross_kl": "own", "info_nce_weight": 0.0,
@@ -80,8 +81,7 @@ def build(method: str, views, runs: int = 1, **others) -> tuple[BaseMethod, Feed
     feed = Feed(
         {0: FoldData(tuple(views), (rows, rows))},
         layout.streams,
-        smallest=len(rows),
-        batch_size=settings.batch_size,
+        size=EpochSize.of_pairs(len(rows), settings.batch_size),
         augmentation=(Augmentation(**settings.augmentation.model_dump()),) * 2,
         second_version=model.second_version,
         noise=model.noise,

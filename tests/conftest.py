@@ -75,7 +75,8 @@ def write_simulated() -> Callable[..., Path]:
 def small() -> Callable[..., dict[str, Any]]:
     """Settings of a small model of a stage: ``small("step1")``, or with others, ``small("step1", hidden=100)``."""
     defaults = {
-        "epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "hidden": 30, "layers": 3, "dimensions": 10,
+        "epochs": 2, "batch_size": 16, "mini_batches": "pairs",
+        "learning_rate": 1e-3, "hidden": 30, "layers": 3, "dimensions": 10,
         "weight_std": 0.1, "precision": "float32", "temperature": 0.07, "kappa": 1000.0, "orthogonality": "rows",
         "augmentation": {"noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
         "normaliser": True, "cosine": "signed", "prior_expert": False, "cross_kl": "own", "info_nce_weight": 0.0,

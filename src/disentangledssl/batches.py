@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from disentangledssl.streams import Stream, generator
@@ -26,10 +28,51 @@ class FoldData:
     views : pair of tensors, (rows of the view, features)
     rows : pair of tensors, (training pairs,)
         For each training pair the row of each view.
+    groups : tensor of whole numbers, (training pairs,), optional
+        Number of each training pair's group, from 0; needed to keep the pairs of a group apart.
     """
 
     views: tuple[torch.Tensor, torch.Tensor]
     rows: tuple[torch.Tensor, torch.Tensor]
+    groups: torch.Tensor | None = None
+
+
+class EpochSize(NamedTuple):
+    """The mini-batches of an epoch, equal for all folds of a data set, so that folds can be trained in one stack."""
+
+    batch: int  # pairs of a mini-batch
+    steps: int  # mini-batches
+
+    @classmethod
+    def of_pairs(cls, smallest: int, batch_size: int) -> EpochSize:
+        """As many full mini-batches as a fold of ``smallest`` training pairs can serve.
+
+        >>> EpochSize.of_pairs(511, 256)
+        EpochSize(batch=256, steps=1)
+        """
+        batch = min(batch_size, smallest)
+        return cls(batch, smallest // batch)
+
+    @classmethod
+    def of_distinct_groups(cls, group_sizes: Sequence[np.ndarray], batch_size: int) -> EpochSize:
+        """As many full mini-batches of distinct groups as every fold can serve.
+
+        In s mini-batches a group has at most s of its pairs, whatever its size.
+
+        Parameters
+        ----------
+        group_sizes : sequence of arrays of whole numbers, ``(groups,)``
+            Training pairs of each group, fold by fold.
+        batch_size : int
+
+        >>> EpochSize.of_distinct_groups([np.array([1, 1, 5])], 2)
+        EpochSize(batch=2, steps=2)
+        """
+        batch = min(batch_size, *(len(sizes) for sizes in group_sizes))
+        steps = 1
+        while all(np.minimum(sizes, steps + 1).sum() >= batch * (steps + 1) for sizes in group_sizes):
+            steps += 1
+        return cls(batch, steps)
 
 
 @dataclass(frozen=True)
@@ -112,6 +155,34 @@ def random_subsets(
     return chosen.T
 
 
+def spread_groups(groups: torch.Tensor, order: torch.Tensor, size: EpochSize, draws: torch.Generator) -> torch.Tensor:
+    """Deal pairs out to mini-batches so that none holds two pairs of one group.
+
+    Group by group, in random order, pairs go to one mini-batch after the other; of a group with more pairs than there
+    are mini-batches a random part sits this epoch out.
+
+    Parameters
+    ----------
+    groups : tensor of whole numbers, (pairs,)
+    order : tensor of whole numbers, (pairs,)
+        A random order of the pairs.
+    size : EpochSize
+        One that the groups can serve.
+    draws : torch.Generator
+        On the device of ``order``.
+
+    Returns
+    -------
+    tensor, (steps * batch,)
+        Positions of pairs, mini-batch after mini-batch.
+    """
+    places = torch.randperm(int(groups.max()) + 1, generator=draws, device=order.device)[groups[order]]
+    places, by_group = places.sort(stable=True)
+    first = torch.searchsorted(places, places)
+    kept = order[by_group][torch.arange(len(places), device=order.device) - first < size.steps]
+    return kept[: len(kept) // size.steps * size.steps].view(-1, size.steps).T[:, : size.batch].reshape(-1)
+
+
 class Feed:
     """Serves the mini-batches of an epoch for several streams at once.
 
@@ -120,11 +191,9 @@ class Feed:
     folds : mapping of fold to FoldData
         The folds that the streams use.
     streams : sequence of Stream
-    smallest : int
-        Training pairs of the smallest fold of the data set, used here or not. All folds take as many full
-        mini-batches an epoch as that one can serve (the last, partial one is dropped), so that folds can be
-        trained in one stack and a run does not depend on which others are in it.
-    batch_size : int
+    size : EpochSize
+        Of all folds of the data set, used here or not, so that a run does not depend on which others are in its
+        stack. A last, partial mini-batch is dropped.
     augmentation : pair of Augmentation
         One a view.
     second_version : bool
@@ -135,6 +204,8 @@ class Feed:
         Of the noise.
     kappa : float or None
         Concentration of vMF noise around the first axis; None for standard normal numbers.
+    distinct_groups : bool
+        Whether a mini-batch holds at most one pair of a group; else pairs are drawn whatever their group.
     """
 
     def __init__(
@@ -142,17 +213,17 @@ class Feed:
         folds: dict[int, FoldData],
         streams: Sequence[Stream],
         *,
-        smallest: int,
-        batch_size: int,
+        size: EpochSize,
         augmentation: tuple[Augmentation, Augmentation],
         second_version: bool,
         noise: Sequence[tuple[str, int]] = (),
         dimensions: int = 0,
         kappa: float | None = None,
+        distinct_groups: bool = False,
     ):
         self.folds, self.streams = folds, list(streams)
-        self.batch = min(batch_size, smallest)
-        self.steps = smallest // self.batch
+        self.size, self.distinct_groups = size, distinct_groups
+        self.batch, self.steps = size
         self.augmentation, self.second_version = augmentation, second_version
         self.noise, self.dimensions, self.kappa = noise, dimensions, kappa
         self.device = next(iter(folds.values())).rows[0].device
@@ -164,7 +235,7 @@ class Feed:
             return [generator(s, purpose, view=view, epoch=epoch, device=self.device) for s in self.streams]
 
         orders = [
-            torch.randperm(len(self.folds[s.fold].rows[0]), generator=draws, device=self.device)
+            self._order(self.folds[s.fold], draws)
             for s, draws in zip(self.streams, generators("batches", 0), strict=True)
         ]
         augmenting = {m: generators("augment", m + 1) for m in (0, 1)}
@@ -181,6 +252,10 @@ class Feed:
                     v=(v[0][:, rows], v[1][:, rows]) if self.second_version else None,
                     noise=tuple(one[:, rows] for one in noise),
                 )
+
+    def _order(self, fold: FoldData, draws: torch.Generator) -> torch.Tensor:
+        order = torch.randperm(len(fold.rows[0]), generator=draws, device=self.device)
+        return spread_groups(fold.groups, order, self.size, draws) if self.distinct_groups else order
 
     def _views(self, m: int, chosen, augmenting):
         x, v = [], []

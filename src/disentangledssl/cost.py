@@ -32,7 +32,7 @@ from disentangledssl.files import atomic
 from disentangledssl.methods import Layout, load_method
 from disentangledssl.settings import STAGE_SETTINGS
 from disentangledssl.streams import Stream
-from disentangledssl.training import smallest_fold
+from disentangledssl.training import epoch_size
 
 log = logging.getLogger(__name__)
 
@@ -135,21 +135,23 @@ class Costs:
         self.datasets, self.results = datasets, results
         self.device, self.cores, self.threads, self.seconds = device, cores, min(threads, cores), seconds
         self.beside = 1 if device == "cuda" else max(1, cores // threads)  # training jobs at a time
-        self.sizes, self.pairs, self.smallest, self.facts = {}, {}, {}, {}
+        self.sizes, self.pairs, self.facts, self.epochs = {}, {}, {}, {}
         for name, one in datasets.items():
             dataset = read_dataset(one["folder"])
             self.sizes[name] = tuple(view.shape[1] for view in dataset.views)
             self.pairs[name] = len(dataset.ids)
             # What is true of some data only (Gaussian, pure dimensions) decides what is measured of them.
             self.facts[name] = sorted(fact for fact, value in dataset.info.items() if value and fact != "name")
-            self.smallest[name] = smallest_fold(dataset, Path(one["folder"]))
+            for stack in stacks:
+                if stack["dataset"] == name:
+                    settings = STAGE_SETTINGS[stack["stage"]].model_validate(stack["settings"])
+                    self.epochs[name, stack["stage"]] = epoch_size(dataset, Path(one["folder"]), settings)
         self.step1 = {stack["dataset"]: stack["settings"] for stack in stacks if stack["stage"] == "step1"}
         self.measured: dict[tuple, Any] = {}
 
     def steps(self, stack: Mapping) -> int:
         """Return the mini-batches of an epoch."""
-        smallest = self.smallest[stack["dataset"]]
-        return smallest // min(stack["settings"]["batch_size"], smallest)
+        return self.epochs[stack["dataset"], stack["stage"]].steps
 
     def shape(self, stack: Mapping) -> str:
         """Name what the time of a step depends on, but for the number of runs."""

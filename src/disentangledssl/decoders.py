@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, TextIO
 import numpy as np
 import torch
 
-from disentangledssl.batches import CHUNK
+from disentangledssl.batches import CHUNK, EpochSize
 from disentangledssl.dataset import PairedDataset
 from disentangledssl.encoders import StackedMLP
 from disentangledssl.errors import InputError
@@ -68,9 +68,8 @@ class CodeFeed:
         Positions of pairs.
     layout : Layout
         Of the runs, not of their decoders.
-    smallest : int
-        Training pairs of the smallest fold of the data set, see :class:`batches.Feed`.
-    batch_size : int
+    size : EpochSize
+        Of all folds of the data set, see :class:`batches.Feed`.
     """
 
     def __init__(
@@ -82,13 +81,11 @@ class CodeFeed:
         validation: Mapping[int, torch.Tensor],
         layout: Layout,
         *,
-        smallest: int,
-        batch_size: int,
+        size: EpochSize,
     ):
         self.codes, self.targets, self.rows = codes, targets, rows
         self.training, self.held_out, self.layout = training, validation, layout
-        self.batch = min(batch_size, smallest)
-        self.steps = smallest // self.batch
+        self.batch, self.steps = size
         self.device = codes.device
 
     def epoch(self, epoch: int) -> Iterator[CodeBatch]:
@@ -323,8 +320,7 @@ def fit_decoders(
         training,
         validation,
         layout,
-        smallest=smallest_fold(dataset, folder),
-        batch_size=settings.batch_size,
+        size=EpochSize.of_pairs(smallest_fold(dataset, folder), settings.batch_size),
     )
     decoders = Decoders(kinds, widths, targets[folds[0]].shape[1], settings, layout)
     decoders.initialise()

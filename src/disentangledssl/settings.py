@@ -26,6 +26,9 @@ class TrainingSettings(Strict):
 
     epochs: int = Field(ge=1, description="passes over the training pairs")
     batch_size: int = Field(ge=2, description="pairs a mini-batch; the last partial one is dropped")
+    mini_batches: Literal["pairs", "distinct_groups"] = Field(
+        description="drawn from all pairs, or with at most one pair of a group (molecule), which is no false negative"
+    )
     learning_rate: float = Field(gt=0, description="Adam's; cosine to 0, stepped once an epoch")
     hidden: int = Field(ge=1, description="width of the hidden layers of every encoder")
     layers: int = Field(ge=1, description="linear layers of every encoder (paper: 3; authors' code: 2 for steps 1, 2)")

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
 import pyarrow as pa
 import torch
 
-from disentangledssl.batches import Augmentation, Feed, FoldData
+from disentangledssl.batches import Augmentation, EpochSize, Feed, FoldData
 from disentangledssl.checkpoints import fingerprint, load_checkpoint, load_models, save_checkpoint, save_models
 from disentangledssl.dataset import PairedDataset, read_dataset
 from disentangledssl.errors import InputError
@@ -130,7 +131,7 @@ def assemble(
     """
     with phase("loading"):
         folds = {k: _fold_data(dataset, k, scaling, device) for k in sorted({run["fold"] for run in runs})}
-        smallest = smallest_fold(dataset, folder)
+        size = epoch_size(dataset, folder, settings)
         layout, start_tensors, start_status = _lay_out(dataset, runs, starts)
     model = load_method(method)(tuple(view.shape[1] for view in dataset.views), settings, layout)
     model.load_state_dict(start_tensors, strict=False)
@@ -139,13 +140,13 @@ def assemble(
     feed = Feed(
         folds,
         layout.streams,
-        smallest=smallest,
-        batch_size=settings.batch_size,
+        size=size,
         augmentation=(Augmentation(**settings.augmentation.model_dump()),) * 2,
         second_version=model.second_version,
         noise=model.noise,
         dimensions=settings.dimensions,
         kappa=getattr(settings, "kappa", None),
+        distinct_groups=settings.mini_batches == "distinct_groups",
     )
     return model, feed, start_status
 
@@ -345,13 +346,38 @@ def smallest_fold(dataset: PairedDataset, folder: Path) -> int:
     return min(pairs)
 
 
+def epoch_size(dataset: PairedDataset, folder: Path, settings: TrainingSettings) -> EpochSize:
+    """Return the mini-batches of an epoch, which are those of the fold that can serve the fewest.
+
+    Raises
+    ------
+    InputError
+        If a fold has fewer than two training pairs, or, where these are kept apart, groups.
+    """
+    smallest = smallest_fold(dataset, folder)
+    if settings.mini_batches == "pairs":
+        return EpochSize.of_pairs(smallest, settings.batch_size)
+    groups = [dataset.groups[dataset.pairs_in(fold, "train")] for fold in range(len(dataset.folds))]
+    sizes = [np.unique(one, return_counts=True)[1] for one in groups]
+    fewest = min(range(len(sizes)), key=lambda fold: len(sizes[fold]))
+    if len(sizes[fewest]) < 2:
+        raise InputError(
+            folder / "splits.parquet",
+            f"column fold_{fewest}",
+            "has training pairs of one group only",
+            "mini-batches of distinct groups need at least 2",
+        )
+    return EpochSize.of_distinct_groups(sizes, settings.batch_size)
+
+
 def _fold_data(
     dataset: PairedDataset, fold: int, scaling: tuple[ScalingSettings, ScalingSettings], device: torch.device
 ) -> FoldData:
     views = tuple(torch.from_numpy(view).to(device) for view in scale_fold(dataset, fold, scaling))
     training = dataset.pairs_in(fold, "train")
     rows = tuple(torch.from_numpy(row[training].astype("int64")).to(device) for row in dataset.rows)
-    return FoldData(views, rows)
+    groups = np.unique(dataset.groups[training], return_inverse=True)[1]
+    return FoldData(views, rows, torch.from_numpy(groups).to(device))
 
 
 def _resolve(run: Mapping[str, Any], selection: Path | None) -> dict[str, Any]:

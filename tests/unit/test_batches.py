@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections import Counter
 
@@ -11,7 +12,7 @@ import torch
 from scipy.stats import chisquare, kstest, norm
 
 from disentangledssl import batches
-from disentangledssl.batches import Augmentation, Feed, FoldData, augment, random_subsets
+from disentangledssl.batches import Augmentation, EpochSize, Feed, FoldData, augment, random_subsets
 from disentangledssl.streams import Stream, generator
 from disentangledssl.vmf import noise_around_first_axis
 
@@ -146,8 +147,7 @@ def feed(folds, streams, batch_size=8, augmentation=NOTHING, second_version=Fals
     return Feed(
         {one.fold: folds[one.fold] for one in streams},
         streams,
-        smallest=min(len(fold.rows[0]) for fold in folds.values()),
-        batch_size=batch_size,
+        size=EpochSize.of_pairs(min(len(fold.rows[0]) for fold in folds.values()), batch_size),
         augmentation=(augmentation, augmentation),
         second_version=second_version,
         noise=noise,
@@ -431,6 +431,74 @@ def test_a_batch_is_no_larger_than_the_smallest_fold():
     for pairs, expected in ((255, (255, 1)), (256, (256, 1)), (511, (256, 1)), (512, (256, 2))):
         one = feed({0: numbered(pairs)}, [stream()], 256)
         assert (one.batch, one.steps) == expected
+
+
+# ---------------------------------------------------------------- distinct groups
+
+
+def grouped(sizes, groups=None):
+    """A fold of so many pairs of each group, as ``numbered``."""
+    groups = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes)) if groups is None else groups
+    return dataclasses.replace(numbered(sum(sizes)), groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch_size", "expected"),
+    [
+        ([[1, 1, 1, 1]], 2, (2, 2)),  # as pairs
+        ([[1, 1, 1, 1, 1]], 2, (2, 2)),
+        ([[3, 3, 3]], 3, (3, 3)),
+        ([[9, 1, 1]], 2, (2, 2)),  # in three mini-batches: 3 + 1 + 1 pairs are no 6
+        ([[9, 1, 1]], 256, (3, 1)),  # no more pairs than groups
+        ([[4, 4, 4, 4], [1, 1, 1]], 2, (2, 1)),  # the poorest fold decides
+        ([[4, 4, 4, 4], [5, 2]], 256, (2, 2)),
+    ],
+)
+def test_mini_batches_of_distinct_groups_by_hand(sizes, batch_size, expected):
+    assert EpochSize.of_distinct_groups([np.array(one) for one in sizes], batch_size) == expected
+
+
+def feed_of_groups(fold, batch_size, seed=0):
+    sizes = np.bincount(fold.groups)
+    size = EpochSize.of_distinct_groups([sizes], batch_size)
+    return Feed(
+        {0: fold}, [stream(seed=seed)], size=size, augmentation=(NOTHING, NOTHING), second_version=False,
+        distinct_groups=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes", [[1] * 30, [24] * 11 + [1, 2, 3], [60, 5, 5, 5, 5, 1, 1], [2, 1]])
+def test_no_mini_batch_holds_two_pairs_of_a_group(sizes):
+    torch.manual_seed(len(sizes))
+    groups = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    fold = grouped(sizes, groups[torch.randperm(len(groups))])
+    one = feed_of_groups(fold, 5)
+    for epoch in range(4):
+        seen = pairs_seen(one.epoch(epoch))
+        assert [len(batch) for batch in seen] == [one.batch] * one.steps
+        for batch in seen:
+            assert len(set(fold.groups[batch].tolist())) == one.batch
+        every = list(itertools.chain(*seen))
+        assert len(set(every)) == len(every)
+
+
+def test_every_pair_of_a_large_group_has_its_turn():
+    fold = grouped([40, 1, 1, 1])
+    one = feed_of_groups(fold, 2)
+    assert one.steps == 3
+    seen = [pairs_seen(one.epoch(epoch)) for epoch in range(400)]
+    counts = Counter(itertools.chain(*itertools.chain(*seen)))
+    assert set(counts) == set(range(43))
+    # Three of the 40 in each epoch.
+    assert all(counts[pair] / 400 == pytest.approx(3 / 40, abs=0.06) for pair in range(40))
+
+
+def test_distinct_groups_are_drawn_anew_by_epoch_and_seed_and_alike_otherwise():
+    fold = grouped([6] * 8)
+    first = pairs_seen(feed_of_groups(fold, 4).epoch(0))
+    assert first == pairs_seen(feed_of_groups(fold, 4).epoch(0))
+    assert first != pairs_seen(feed_of_groups(fold, 4).epoch(1))
+    assert first != pairs_seen(feed_of_groups(fold, 4, seed=1).epoch(0))
 
 
 def test_global_generators_are_left_alone():

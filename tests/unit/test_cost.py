@@ -38,7 +38,8 @@ MEASURED = {"seconds": 0.5, "fixed": 2.0, "gb": 1.0, "gpu_gb": 0.0}
 def settings(stage: str, **others):
     """Settings of a small model of one stage."""
     all_of_them = WEIGHTS | {
-        "epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "hidden": 30, "layers": 3, "dimensions": 10,
+        "epochs": 2, "batch_size": 16, "mini_batches": "pairs",
+        "learning_rate": 1e-3, "hidden": 30, "layers": 3, "dimensions": 10,
         "weight_std": 0.1, "precision": "float32",
         "augmentation": {"noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
     }  # fmt: skip

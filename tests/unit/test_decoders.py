@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from disentangledssl.batches import EpochSize
 from disentangledssl.dataset import read_dataset
 from disentangledssl.decoders import DECODERS, CodeBatch, CodeFeed, Decoders, fit_decoders
 from disentangledssl.errors import InputError
@@ -84,7 +85,7 @@ def in_float64(seed=0, **others):
     layout = Layout({}, [Stream("made", 0, 0), Stream("made", 1, 5)], [0, 1])
     feed = CodeFeed(
         codes, target, rows, {0: torch.arange(0, 35), 1: torch.arange(5, 45)},
-        {0: torch.arange(40, 49), 1: torch.arange(46, 60)}, layout, smallest=35, batch_size=8,
+        {0: torch.arange(40, 49), 1: torch.arange(46, 60)}, layout, size=EpochSize.of_pairs(35, 8),
     )  # fmt: skip
     chosen = settings(hidden=7, epochs=12, learning_rate=2e-2, patience=3, **others)
     decoders = Decoders(("zc1", "zs1", "zc1+zs1"), {"zc1": 3, "zs1": 2}, 4, chosen, layout)
@@ -301,7 +302,7 @@ def test_runs_of_one_stream_see_the_same_pairs(tiny, dataset, codes):
     layout = Layout({}, [Stream("tiny", 0, 0), Stream("tiny", 0, 1)], [0, 1, 0])
     training = {0: torch.from_numpy(dataset.pairs_in(0, "train"))}
     feed = CodeFeed(
-        rows, {0: torch.zeros(200, 2)}, torch.arange(200), training, training, layout, smallest=40, batch_size=16
+        rows, {0: torch.zeros(200, 2)}, torch.arange(200), training, training, layout, size=EpochSize.of_pairs(40, 16)
     )
     for batch in feed.epoch(0):
         assert torch.equal(batch.codes[0], batch.codes[2]) and not torch.equal(batch.codes[0], batch.codes[1])

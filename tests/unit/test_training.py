@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from disentangledssl import training
-from disentangledssl.batches import Augmentation, Feed, FoldData
+from disentangledssl.batches import Augmentation, EpochSize, Feed, FoldData
 from disentangledssl.checkpoints import load_models
 from disentangledssl.dataset import read_dataset, view_table
 from disentangledssl.errors import InputError
@@ -341,8 +341,9 @@ def in_float64(tiny, small, **others):
     }
     layout = Layout({"beta": [0.5, 4.0]}, [Stream("tiny", 0, 0), Stream("tiny", 1, 3)], [0, 1])
     feed = Feed(
-        folds, layout.streams, smallest=min(len(fold.rows[0]) for fold in folds.values()),
-        batch_size=settings.batch_size, augmentation=(Augmentation(0.01, 0.1),) * 2, second_version=False,
+        folds, layout.streams,
+        size=EpochSize.of_pairs(min(len(fold.rows[0]) for fold in folds.values()), settings.batch_size),
+        augmentation=(Augmentation(0.01, 0.1),) * 2, second_version=False,
         noise=load_method("step1").noise, dimensions=settings.dimensions, kappa=settings.kappa,
     )  # fmt: skip
     method = load_method("step1")((30, 17), settings, layout)
@@ -436,6 +437,33 @@ def test_a_fold_that_no_run_uses_decides_the_steps_too(caplog, train_in, small, 
     larger = int(np.argmax(sizes))
     train_in(tmp_path, "clip", [{"id": "a", "fold": larger, "seed": 0}], settings=small("clip", batch_size=3))
     assert f"of {min(sizes) // 3} mini-batches of 3 pairs" in caplog.text
+
+
+def test_mini_batches_of_distinct_groups(caplog, train_in, small, tiny, tmp_path):
+    caplog.set_level(logging.INFO)
+    dataset = read_dataset(tiny)
+    groups = [dataset.groups[dataset.pairs_in(fold, "train")] for fold in (0, 1)]
+    fewest = min(len(set(one)) for one in groups)
+    settings = small("step1", mini_batches="distinct_groups", batch_size=1000)
+    alone = train_in(tmp_path / "alone", "step1", STEP1[:1], settings=settings)
+    assert f"mini-batches of {fewest} pairs" in caplog.text
+    # The setting decides the weights, and a stack does not.
+    together = train_in(tmp_path / "together", "step1", STEP1, settings=settings)
+    pairs = train_in(tmp_path / "pairs", "step1", STEP1[:1], settings=small("step1", batch_size=fewest))
+    for name, tensor in alone.tensors.items():
+        assert torch.equal(tensor[0], together.tensors[name][0])
+    assert any(not torch.equal(tensor, pairs.tensors[name]) for name, tensor in alone.tensors.items())
+
+
+def test_one_training_group_is_too_few_to_be_kept_apart(write_tiny, train_in, small, tmp_path):
+    data = write_tiny(tmp_path / "data")
+    table, groups = pq.read_table(data / "splits.parquet"), read_dataset(data).groups
+    repeated = next(group for group in groups if (groups == group).sum() > 1)
+    words = ["train" if group == repeated else "test" for group in groups]
+    write_table(data / "splits.parquet", table.set_column(2, "fold_1", pa.array(words)))
+    settings = small("clip", mini_batches="distinct_groups")
+    with pytest.raises(InputError, match="column fold_1: has training pairs of one group only; mini-batches of"):
+        train_in(tmp_path / "out", "clip", CLIP[:1], data=data, settings=settings)
 
 
 @pytest.mark.parametrize("fold", [0, 1])
@@ -733,7 +761,7 @@ def scripted_feed(method, steps):
     """So many mini-batches of two pairs an epoch."""
     fold = FoldData((torch.zeros(2 * steps, 1),) * 2, (torch.arange(2 * steps),) * 2)
     return Feed(
-        {0: fold}, method.layout.streams, smallest=2 * steps, batch_size=2, augmentation=(Augmentation(0.0, 0.0),) * 2,
+        {0: fold}, method.layout.streams, size=EpochSize(2, steps), augmentation=(Augmentation(0.0, 0.0),) * 2,
         second_version=False,
     )  # fmt: skip
 
