@@ -116,8 +116,11 @@ class ViewScaling(Strict):
 
 
 class Mol2vecSettings(Strict):
-    """How the molecule embedding is trained (Jaeger et al. 2018)."""
+    """The molecule embedding (Jaeger et al. 2018), and how ours is trained."""
 
+    model: Literal["trained", "published"] = Field(
+        description="trained on the molecules of this repository, or the authors' own, which is downloaded first"
+    )
     dimensions: int = Field(ge=1)
     window: int = Field(ge=1)
     epochs: int = Field(ge=1)

@@ -183,7 +183,7 @@ def train(
         "minimum_count": minimum_count,
         "seed": seed,
     }
-    write_view(out, words, vectors, _features(dimensions), info)
+    write_view(out, words, vectors, features(dimensions), info)
 
 
 def featurise(
@@ -226,6 +226,15 @@ def featurise(
     return (occurrences @ vectors.astype(np.float64)).astype(np.float32)
 
 
+def features(dimensions: int) -> list[str]:
+    """Return the names of a molecule's features.
+
+    >>> features(2)
+    ['m2v_0', 'm2v_1']
+    """
+    return [f"m2v_{k}" for k in range(dimensions)]
+
+
 def write_molecule_view(
     molecules_path: str | os.PathLike[str], model_path: str | os.PathLike[str], out: str | os.PathLike[str]
 ) -> None:
@@ -234,11 +243,7 @@ def write_molecule_view(
     values = featurise(
         [smiles for _, smiles in _column(molecules_path, table, ("id", "smiles"))], model_path, file=molecules_path
     )
-    write_view(out, table["id"].to_pylist(), values, _features(values.shape[1]), table_info(read_table(model_path)))
-
-
-def _features(dimensions: int) -> list[str]:
-    return [f"m2v_{k}" for k in range(dimensions)]
+    write_view(out, table["id"].to_pylist(), values, features(values.shape[1]), table_info(read_table(model_path)))
 
 
 def _read_molecules(path) -> Iterator[tuple[int, str]]:

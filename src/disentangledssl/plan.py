@@ -20,6 +20,7 @@ CODE = {
     "curate": ["sources.screens"],
     "curate_lincs": ["sources.lincs"],
     "mol2vec": ["mol2vec"],
+    "published_mol2vec": ["sources.published_mol2vec"],
     "split": ["splits"],
     "train": ["training"],
     "probe": ["probes", "representations"],

@@ -288,6 +288,10 @@ CHANGED = {
         "mol2vec: {epochs: 2}",
         [{"train_mol2vec": 1, "featurise_molecules": 1}, *SCREEN],
     ),
+    "published molecule embedding": (
+        "mol2vec: {model: published}",
+        [{"download_file": 1, "convert_mol2vec": 1, "featurise_molecules": 1}, *SCREEN],
+    ),
 }
 
 

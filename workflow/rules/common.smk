@@ -73,6 +73,10 @@ LINCS_FILES = {
 }
 
 
+# The molecule embedding as published, where that is asked for.
+MOL2VEC_FILES = [f"{D}/mol2vec/model_300dim.pkl"] if CONFIG.mol2vec.model == "published" else []
+
+
 def one_of(names):
     """A constraint that matches these names only (and nothing, if there are none)."""
     return "|".join(names) or "(?!)"

@@ -46,6 +46,22 @@ _ADMITTED = {
 }
 
 
+class Record(dict):
+    """What stands in for an object of any other type: its attributes in ``state``, and no code of its type."""
+
+    def __new__(cls, *arguments: Any) -> Record:
+        """Take whatever the type's own constructor would be given."""
+        return super().__new__(cls)
+
+    def __init__(self, *arguments: Any):
+        super().__init__()
+        self.state: Any = {}
+
+    def __setstate__(self, state: Any) -> None:
+        """Keep the attributes."""
+        self.state = state
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         try:
@@ -54,7 +70,12 @@ class _Unpickler(pickle.Unpickler):
             raise _Refused(f"{module}.{name}") from None
 
 
-def read_pickle(file: BinaryIO, path: str | os.PathLike[str], place: str = "") -> Any:
+class _RecordingUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        return _ADMITTED.get((module, name), Record)
+
+
+def read_pickle(file: BinaryIO, path: str | os.PathLike[str], place: str = "", *, records: bool = False) -> Any:
     """Read one pickle.
 
     Parameters
@@ -62,14 +83,18 @@ def read_pickle(file: BinaryIO, path: str | os.PathLike[str], place: str = "") -
     file : binary stream
     path, place : path and text
         What it is called in messages: a file, and a member of it.
+    records : bool
+        Whether objects of other types are read as a :class:`Record` of their attributes; else they are refused.
+        Nothing of theirs is run either way.
 
     Raises
     ------
     InputError
-        If it names anything but arrays, containers and scalars, which is then not loaded, or is no whole pickle.
+        If it names anything but arrays, containers and scalars, which is then not loaded (without ``records``), or is
+        no whole pickle.
     """
     try:
-        return _Unpickler(file).load()
+        return (_RecordingUnpickler if records else _Unpickler)(file).load()
     except _Refused as name:
         mend = "take it from whom you trust, in a form that holds only arrays, lists, dicts, text and numbers"
         raise InputError(path, place, f"is a pickle that asks for {name}, which may run code", mend) from None
