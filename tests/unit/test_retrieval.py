@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from disentangledssl.evaluation import retrieval
 from disentangledssl.evaluation.retrieval import (
     TOP,
-    bootstrap_standard_errors,
+    bootstrap,
     candidate_pool,
     expected_metrics,
     random_metrics,
@@ -105,9 +105,9 @@ def test_arrays_that_do_not_fit_are_refused():
     for broken in (np.nan, np.inf):
         codes = queries.copy()
         codes[7, 1] = broken
-        with pytest.raises(ValueError, match="phenotype codes hold NaN or infinity in 1 of 30 rows, first in row 7"):
+        with pytest.raises(ValueError, match="query codes hold NaN or infinity in 1 of 30 rows, first in row 7"):
             rank_queries(codes, candidates, truth)
-    with pytest.raises(ValueError, match="4 dimensions, molecule codes 3"):
+    with pytest.raises(ValueError, match="4 dimensions, candidate codes 3"):
         rank_queries(queries, candidates[:, :3], truth)
     with pytest.raises(ValueError, match="of 12 candidates"):
         rank_queries(queries, candidates, truth + 5)
@@ -269,12 +269,13 @@ def test_rows_need_profiles_groups_and_a_known_unit():
 def test_bootstrap_is_the_textbook_standard_error():
     values = np.random.default_rng(0).normal(size=400)
     one = values[:, None]
-    error = bootstrap_standard_errors(one)
+    error = bootstrap(one).standard_errors
     assert error == pytest.approx(values.std() / 20, rel=0.06)
-    assert bootstrap_standard_errors(one) == error
-    assert bootstrap_standard_errors(one, np.full(400, 3.0)) == pytest.approx(error)
-    assert bootstrap_standard_errors(np.stack([values, 2 * values], axis=1)) == pytest.approx([*error, *(2 * error)])
-    assert np.isnan(bootstrap_standard_errors(one[:1])).all()
+    assert bootstrap(one).standard_errors == error
+    assert bootstrap(one, np.full(400, 3.0)).standard_errors == pytest.approx(error)
+    both = bootstrap(np.stack([values, 2 * values], axis=1))
+    assert both.standard_errors == pytest.approx([*error, *(2 * error)])
+    assert np.isnan(bootstrap(one[:1])).all()
 
 
 def test_bootstrap_draws_weights_with_their_molecule():
@@ -286,4 +287,4 @@ def test_bootstrap_draws_weights_with_their_molecule():
     for _ in range(4000):
         drawn = rng.integers(30, size=30)
         means.append(np.repeat(values[drawn], profiles[drawn]).mean())
-    assert bootstrap_standard_errors(values[:, None], profiles)[0] == pytest.approx(np.std(means), rel=0.08)
+    assert bootstrap(values[:, None], profiles).standard_errors[0] == pytest.approx(np.std(means), rel=0.08)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from disentangledssl.config import STAGES
-from disentangledssl.evaluation.retrieval import bootstrap_standard_errors
+from disentangledssl.evaluation.retrieval import bootstrap
 from disentangledssl.files import read_table, table_info, write_table
 from disentangledssl.measurements import measurement_table, reference_run, run_columns
 from disentangledssl.probes import PROBE_COLUMNS
@@ -363,11 +363,11 @@ def test_summary_averages_seeds_and_resamples_molecules(retrieval):
     assert value_of(summary, **one, column="std") == pytest.approx(statistics.stdev(means))
     assert (value_of(summary, **one, column="n"), value_of(summary, **one, column="n_diverged")) == (2, 0)
     chance = np.array([25 / 48, 25 / 48, 3 / 4, 3 / 4])
-    error = bootstrap_standard_errors((np.mean(of_seed, axis=0) - chance)[:, None], samples=20)[0]
+    error = bootstrap((np.mean(of_seed, axis=0) - chance)[:, None], samples=20).standard_errors[0]
     assert value_of(summary, **one, column="standard_error") == pytest.approx(error)
     above = value_of(summary, **one, column="errors_above_random")
     assert above == pytest.approx((np.mean(means) - chance.mean()) / error)
-    alone = bootstrap_standard_errors((of_seed[0] - chance)[:, None], samples=20)[0]
+    alone = bootstrap((of_seed[0] - chance)[:, None], samples=20).standard_errors[0]
     assert value_of(table, **one, seed=0, column="standard_error") == pytest.approx(alone)
 
 
