@@ -251,12 +251,12 @@ def evaluation(dataset):
         options = {"probe": CONFIG.probe.model_dump()}
         kinds, references = {"probes": ([*STAGES], options)}, {"probes": options}
     else:
-        top = {"top": CONFIG.retrieval.top}
+        ranking = {"top": CONFIG.retrieval.top, "permutations": CONFIG.retrieval.permutations}
         kinds = {
-            "retrieval": (RANKED, top),
+            "retrieval": (RANKED, ranking),
             "reconstruction": (DECODED, {"decoders": CONFIG.decoders_of(dataset).model_dump()}),
         }
-        references = {"retrieval": top | {"scaling": view_scaling(dataset)}}
+        references = {"retrieval": ranking | {"scaling": view_scaling(dataset)}}
     return {
         "folder": f"{R}/{dataset}/data",
         "folds": CONFIG.used_folds(dataset),

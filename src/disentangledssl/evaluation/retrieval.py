@@ -20,9 +20,8 @@ Source: sec. 3.3 and Table 2 (top-N accuracy, MRR, Random row), which has the fi
 - **Null**: the groups' phenotypes are paired with other groups' molecules at random, and ranked by the same codes.
 
 Metrics, in columns of these names: ``mrr`` (reciprocal rank), ``top<N>`` (top-N accuracy), ``top_tenth`` (own candidate
-within the best ceil(0.1 x pool)), ``rank`` (1 = best, mid-rank) and ``percentile`` (share of the candidates that are not
-the query's own which are ranked lower, half for ties; 1 = best; Random has k / (k + 1) with k own candidates, 0.5 with
-one). All but ``rank`` are between 0 and 1.
+within the best ceil(0.1 x pool)), ``rank`` (1 = best, mid-rank) and ``percentile`` (share of others' candidates that are
+ranked lower, half for ties; 1 = best; Random has k / (k + 1) with k own candidates, so 0.5 with one). All but ``rank`` are between 0 and 1.
 """
 
 from __future__ import annotations
@@ -395,9 +394,7 @@ class Bootstrap(NamedTuple):
     high: np.ndarray
 
 
-def bootstrap(
-    values: np.ndarray, weights: np.ndarray | None = None, samples: int = 2000, seed: int = 0
-) -> Bootstrap:
+def bootstrap(values: np.ndarray, weights: np.ndarray | None = None, samples: int = 2000, seed: int = 0) -> Bootstrap:
     """Resample molecule groups: standard errors and intervals of weighted means.
 
     Parameters
