@@ -281,6 +281,7 @@ def screen_outputs():
     for name in SCREENS:
         tables = ["retrieval"] + ["reconstruction"] * any((name, stage) in PLAN.stacks for stage in DECODED)
         outputs += [f"{R}/{name}/{table}{kind}.csv" for table in tables for kind in ("", "_summary")]
+        outputs.append(f"{R}/{name}/retrieval_differences.csv")
         outputs += [f"{R}/{name}/{figure}.png" for figure in figures_of(name)]
     return outputs
 

@@ -19,9 +19,10 @@ Source: sec. 3.3 and Table 2 (top-N accuracy, MRR, Random row), which has the fi
 - MRR depends on the pool (exact Random is H_n / n): never compare values of different pools.
 - **Null**: the groups' phenotypes are paired with other groups' molecules at random, and ranked by the same codes.
 
-Metrics, in columns of these names: ``mrr`` (reciprocal rank), ``top<N>`` (top-N accuracy), ``top_tenth`` (own candidate
-within the best ceil(0.1 x pool)), ``rank`` (1 = best, mid-rank) and ``percentile`` (share of others' candidates that are
-ranked lower, half for ties; 1 = best; Random has k / (k + 1) with k own candidates, so 0.5 with one). All but ``rank`` are between 0 and 1.
+Metrics, in columns of these names: ``mrr`` (reciprocal rank), ``top<N>`` (top-N accuracy), ``top_tenth`` (own
+candidate within the best ceil(0.1 x pool)), ``rank`` (1 = best, mid-rank) and ``percentile`` (share of others'
+candidates that are ranked lower, half for ties; 1 = best; Random has k / (k + 1) with k own candidates, so 0.5 with
+one). All but ``rank`` are between 0 and 1.
 """
 
 from __future__ import annotations
