@@ -17,7 +17,8 @@ import yaml
 
 SIMULATION_FIGURES = {"plot_figure4a": 1, "plot_figure4b": 1, "plot_figure7": 1, "plot_figure8": 1, "plot_recovery": 1}
 SIMULATION_TABLES = {"tabulate_probes": 1, "decide_claims": 1, **SIMULATION_FIGURES}
-SCREEN_TABLES = {"tabulate_retrieval": 1}
+SCREEN_RETRIEVAL = {"tabulate_retrieval": 1}
+SCREEN_TABLES = {**SCREEN_RETRIEVAL, "plot_retrieval_curves": 1}
 SCREEN_STEP2 = {"train_step2": 1, "measure_reconstruction": 1, "tabulate_reconstruction": 1}
 SCREEN_CHOICE = {"select_beta": 1, "plot_beta_choice": 1, **SCREEN_STEP2}
 SIMULATION_STEP1 = {"train_step1": 1, "probe_representations": 1}
@@ -183,7 +184,7 @@ def test_small_config_from_scratch(fresh):
 
 
 def test_one_target_of_a_screen_plans_nothing_of_the_simulation(fresh):
-    wanted = total(SCREEN_CLIP, SCREEN_STEP1, {"select_beta": 1, "retrieve_references": 1}, SCREEN_TABLES)
+    wanted = total(SCREEN_CLIP, SCREEN_STEP1, {"select_beta": 1, "retrieve_references": 1}, SCREEN_RETRIEVAL)
     plan = fresh.plan("results/small/lincs_consensus/retrieval.csv")
     assert plan == total(wanted, SCREEN_DATA, {"train_mol2vec": 1})
 
