@@ -97,7 +97,7 @@ def test_full_config_has_every_stage_of_every_data_set(fresh):
         "simulate": simulations, "curate_screen": screens, "featurise_molecules": screens, "train_mol2vec": 1,
         "split_dataset": simulations + screens, "probe_references": simulations, "retrieve_references": screens,
         "select_beta": screens, "tabulate_probes": simulations, "tabulate_retrieval": screens,
-        "tabulate_reconstruction": screens, "plot_beta_choice": screens,
+        "tabulate_reconstruction": screens, "plot_beta_choice": screens, "plot_retrieval_curves": screens,
         "plot_figure4a": simulations, "plot_figure4b": 3, "plot_figure7": 1, "plot_figure8": 3, "plot_figure9": 1,
         "plot_recovery": simulations, "plot_information_plane": 1,
         "decide_claims": 1,
@@ -285,6 +285,10 @@ CHANGED = {
         [{"probe_representations": 5, "probe_references": 1}, SIMULATION_TABLES],
     ),
     "resamples of the standard errors": ("retrieval: {bootstrap: 30}", [SCREEN_TABLES]),
+    "permutations of the null": (
+        "retrieval: {permutations: 11}",
+        [{"measure_retrieval": 2, "retrieve_references": 1}, SCREEN_CHOICE, SCREEN_TABLES],
+    ),
     "molecule embedding": (
         "mol2vec: {epochs: 2}",
         [{"train_mol2vec": 1, "featurise_molecules": 1}, *SCREEN],
