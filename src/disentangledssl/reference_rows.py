@@ -11,7 +11,7 @@ from disentangledssl.dataset import PairedDataset, read_dataset
 from disentangledssl.evaluation import retrieval
 from disentangledssl.files import write_table
 from disentangledssl.measurements import measurement_table, reference_run
-from disentangledssl.rankings import ranking_rows, retrieval_columns
+from disentangledssl.rankings import null_columns, null_rows, ranking_rows, retrieval_columns, write_rankings
 from disentangledssl.scaling import scale_fold
 from disentangledssl.settings import ScalingSettings
 
@@ -41,23 +41,32 @@ def probe_references(dataset_folder: Path, out: Path, *, folds: int, probe: Mapp
 
 
 def retrieve_references(
-    dataset_folder: Path, out: Path, *, folds: int, scaling: Sequence[Mapping[str, Any]], top: Sequence[int]
+    dataset_folder: Path,
+    out: Path,
+    *,
+    folds: int,
+    scaling: Sequence[Mapping[str, Any]],
+    top: Sequence[int],
+    permutations: int,
 ) -> None:
-    """Rank by the reference rows: regularised linear CCA and ridge regression (settings chosen on validation)."""
+    """Rank by the reference rows: regularised linear CCA and ridge regression (settings chosen on validation).
+
+    The null is written beside the rankings, as by :func:`rankings.measure_retrieval`.
+    """
     dataset = read_dataset(dataset_folder)
     scaling = tuple(ScalingSettings.model_validate(one) for one in scaling)
-    rows, chosen = [], {}
+    rows, null, chosen = [], [], {}
     for fold in range(folds):
         views = scale_fold(dataset, fold, scaling)
         train, validation = (_screen_split(dataset, views, fold, split) for split in ("train", "validation"))
         for name, fit in (("linear_cca", references.regularised_cca), ("ridge", references.ridge)):
             fitted = fit(train, validation)
             chosen[f"{name}, fold {fold}"] = fitted.chosen
-            rows += ranking_rows(
-                reference_run(name, fold), fitted.encode_phenotype(views[0]), fitted.encode_molecule(views[1]),
-                dataset, fold, top,
-            )  # fmt: skip
-    write_table(out, measurement_table(rows, retrieval_columns(top)), {"dataset": dict(dataset.info), "chosen": chosen})
+            codes = fitted.encode_phenotype(views[0]), fitted.encode_molecule(views[1])
+            rows += ranking_rows(reference_run(name, fold), *codes, dataset, fold, top)
+            null += null_rows(reference_run(name, fold), *codes, dataset, fold, top, permutations)
+    tables = measurement_table(rows, retrieval_columns(top)), measurement_table(null, null_columns(top))
+    write_rankings(out, *tables, dataset, chosen=chosen)
 
 
 def _screen_split(dataset: PairedDataset, views, fold: int, split: str):

@@ -56,6 +56,7 @@ FIGURES = {
     "information_plane": ("information plane (ours)", *PROBES),
     "recovery": ("recovery of the true latents (ours)", *PROBES),
     "beta_choice": ("choice of beta (ours)", "selection.json", SCREENS),
+    "retrieval_curves": ("retrieval curves (ours)", "retrieval_summary.parquet", SCREENS),
 }
 # A training job holds a GPU, or the promise of one; a config for the CPU asks for none.
 GPU = 0 if CONFIG.device == "cpu" else 1
@@ -232,7 +233,8 @@ def refuse(wildcards):
 def figures_of(name):
     """The figures that the stages and the data of a data set are enough for."""
     if name in SCREENS:
-        return ["beta_choice"] * has_betas(name)
+        trained = any((name, stage) in PLAN.stacks for stage in RANKED)
+        return ["beta_choice"] * has_betas(name) + ["retrieval_curves"] * trained
     step1, step2, *baselines = [
         (name, stage) in PLAN.stacks for stage in ("step1", "step2", "jointopt", "focal", "dmvae")
     ]
@@ -255,12 +257,12 @@ def evaluation(dataset):
         options = {"probe": CONFIG.probe.model_dump()}
         kinds, references = {"probes": ([*STAGES], options)}, {"probes": options}
     else:
-        top = {"top": CONFIG.retrieval.top}
+        ranking = {"top": CONFIG.retrieval.top, "permutations": CONFIG.retrieval.permutations}
         kinds = {
-            "retrieval": (RANKED, top),
+            "retrieval": (RANKED, ranking),
             "reconstruction": (DECODED, {"decoders": CONFIG.decoders_of(dataset).model_dump()}),
         }
-        references = {"retrieval": top | {"scaling": view_scaling(dataset)}}
+        references = {"retrieval": ranking | {"scaling": view_scaling(dataset)}}
     return {
         "folder": f"{R}/{dataset}/data",
         "folds": CONFIG.used_folds(dataset),
@@ -285,6 +287,7 @@ def screen_outputs():
     for name in SCREENS:
         tables = ["retrieval"] + ["reconstruction"] * any((name, stage) in PLAN.stacks for stage in DECODED)
         outputs += [f"{R}/{name}/{table}{kind}.csv" for table in tables for kind in ("", "_summary")]
+        outputs.append(f"{R}/{name}/retrieval_differences.csv")
         outputs += [f"{R}/{name}/{figure}.png" for figure in figures_of(name)]
     return outputs
 
