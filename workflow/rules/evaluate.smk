@@ -108,6 +108,7 @@ rule measure_reconstruction:
 rule retrieve_references:
     input:
         data=dataset_files,
+        molecules=f"{R}/{{dataset}}/data/molecules.parquet",
     output:
         f"{R}/{{dataset}}/references/retrieval.parquet",
     log:
