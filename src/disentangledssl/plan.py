@@ -21,6 +21,7 @@ CODE = {
     "curate_lincs": ["sources.lincs"],
     "mol2vec": ["mol2vec"],
     "split": ["splits"],
+    "split_screen": ["screen_splits"],
     "train": ["training"],
     "probe": ["probes", "representations"],
     "retrieval": ["rankings", "representations"],

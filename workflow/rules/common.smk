@@ -13,7 +13,7 @@ REPOSITORY = Path(workflow.current_basedir).parent.parent
 sys.path.insert(0, str(REPOSITORY / "src"))
 
 try:
-    from disentangledssl.config import STAGES, load_config
+    from disentangledssl.config import SCREEN_SPLITS, STAGES, load_config
     from disentangledssl.errors import InputError
     from disentangledssl.plan import Plan, code, presets_with, run_gb
     from disentangledssl.sources.catalogue import load_catalogue
@@ -36,6 +36,7 @@ except InputError as error:
 
 SIMULATIONS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "simulation"]
 SCREENS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "screen"]
+SCREEN_SPLIT = [name for name in SCREENS if CONFIG.family(name).split.kind in SCREEN_SPLITS]
 LINCS = [name for name in SCREENS if CONFIG.data[name].make.screen == "lincs"]
 BUNDLED = [name for name in SCREENS if name not in LINCS]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
