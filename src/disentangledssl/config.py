@@ -217,6 +217,10 @@ class ScreenData(FamilyOverrides):
     source: Literal["screen"]
     make: Annotated[ScreenSource | LincsSource, Field(discriminator="screen")]
     decoders: DecoderOverrides = DecoderOverrides()
+    transfer_from: Name | None = Field(
+        default=None,
+        description="screen whose models also rank the molecules of this one, where both are run; null = none",
+    )
 
 
 class Families(Strict):
@@ -250,7 +254,7 @@ class Config(Strict):
         """Return the settings of one data set: its family's, overridden by its own."""
         data = self.data[dataset]
         base = getattr(self.families, data.source).model_dump(exclude_none=False)
-        own = data.model_dump(exclude={"source", "make", "reading", "decoders"}, exclude_unset=True)
+        own = data.model_dump(exclude={"source", "make", "reading", "decoders", "transfer_from"}, exclude_unset=True)
         merged = _merge(base, {key: value for key, value in own.items() if value is not None})
         merged["grids"] = self.grids(dataset)
         return Family.model_validate(_drop_none(merged, Family))
@@ -289,6 +293,11 @@ class Config(Strict):
             if departs[name] and same:
                 found.setdefault(same[0], []).append(name)
         return found
+
+    def transfers(self) -> dict[str, str]:
+        """Return, by the screen whose molecules are ranked, the screen whose models rank them; both are run."""
+        sources = {name: getattr(self.data[name], "transfer_from", None) for name in self.datasets if name in self.data}
+        return {name: source for name, source in sources.items() if source in self.datasets}
 
     def folds(self, dataset: str) -> int:
         """Return how many folds a data set has (``use_folds`` of them are run)."""
@@ -426,6 +435,12 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             text = getattr(config.data.get(other), "reading", None)
             if text and text == getattr(config.data[dataset], "reading", None):
                 yield mistake("reading", f"says the same as that of {other}", "say how it departs")
+        origin = getattr(config.data[dataset], "transfer_from", None)
+        if origin == dataset or (origin and getattr(config.data.get(origin), "source", None) != "screen"):
+            yield mistake("transfer_from", f"{origin} is no other screen under data", "name one, or set it to null")
+        elif origin and "all" in [view["statistics"] for view in config.family(origin).scaling.model_dump().values()]:
+            problem = f"{origin} is scaled by statistics of all rows, and this screen's would be among them"
+            yield mistake("transfer_from", problem, "set its scaling to statistics: train")
         make = config.data[dataset].make
         if getattr(make, "variant", None) == "noisy" and make.noise and make.n < NOISY_PAIRS:
             problem = f"{make.n} pairs are too few for the information plane"

@@ -28,6 +28,7 @@ CODE = {
     "reconstruction": ["reconstructions", "representations", "decoders"],
     "probe_references": ["reference_rows"],
     "retrieve_references": ["reference_rows"],
+    "join_screens": ["transfer"],
     "selection": ["selection"],
     "representations": ["representations"],
     "probe_table": ["tables.probes"],
