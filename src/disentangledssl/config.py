@@ -144,7 +144,8 @@ class RetrievalSettings(Strict):
     """How retrieval is scored."""
 
     top: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="N of the top-N accuracies")
-    bootstrap: int = Field(ge=10, description="resamples of molecules for the standard errors")
+    bootstrap: int = Field(ge=10, description="resamples of molecules for standard errors and intervals")
+    permutations: int = Field(ge=10, description="pairings of test molecules and phenotypes at random, for the null")
 
 
 class DownloadSettings(Strict):

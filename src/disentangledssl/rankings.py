@@ -1,11 +1,17 @@
-"""Retrieval by trained runs: one row a run, split and molecule group (sec. 3.3)."""
+"""Retrieval by trained runs (sec. 3.3): one row a run, way of ranking, split and molecule group; and its null.
+
+A way of ranking is ``direction``, ``replicates`` (see ``evaluation.retrieval``) and ``cell_line``: null for all
+profiles of a split, else the profiles of one line, against the molecules that the split has in this line. Every way is
+measured on test; on validation only the paper's, by which beta is chosen.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from disentangledssl.dataset import PairedDataset, read_dataset
@@ -14,17 +20,34 @@ from disentangledssl.files import write_table
 from disentangledssl.measurements import RUN_COLUMNS, measurement_table, run_columns
 from disentangledssl.timings import phase
 
+FORWARD, REVERSE = retrieval.DIRECTIONS
+SINGLE, AVERAGED = retrieval.REPLICATES
+LINE = "cell_line"  # the description of pairs that names their line
+
+
+def metric_columns(top: Sequence[int]) -> dict[str, pa.DataType]:
+    """Columns of the metrics."""
+    return dict.fromkeys(["mrr", *(f"top{n}" for n in top), "top_tenth", "rank", "percentile"], pa.float64())
+
 
 def retrieval_columns(top: Sequence[int]) -> dict[str, pa.DataType]:
-    """Columns of a retrieval measurement: one row a run, split and molecule group."""
-    metrics = dict.fromkeys(["mrr", *(f"top{n}" for n in top), "top_tenth", "rank", "percentile"], pa.float64())
-    return (
-        RUN_COLUMNS | {"split": pa.string(), "group": pa.string(), "profiles": pa.int64(), "pool": pa.int64()} | metrics
-    )
+    """Columns of a retrieval measurement; ``random_<metric>`` is what Random has in the same row."""
+    ways = dict.fromkeys(["direction", "replicates", "cell_line", "split", "group"], pa.string())
+    metrics = metric_columns(top)
+    random = {f"random_{name}": kind for name, kind in metrics.items()}
+    return RUN_COLUMNS | ways | {"profiles": pa.int64(), "pool": pa.int64()} | metrics | random
 
 
-def measure_retrieval(models: Path, dataset_folder: Path, out: Path, *, stage: str, top: Sequence[int]) -> None:
-    """Rank the molecules of the validation and of the test split for each of their profiles, run by run.
+def null_columns(top: Sequence[int]) -> dict[str, pa.DataType]:
+    """Columns of the null: one row a run, unit and permutation, which weighs ``weight`` in a mean over folds."""
+    more = {"unit": pa.string(), "permutation": pa.int64(), "weight": pa.float64()}
+    return RUN_COLUMNS | more | metric_columns(top)
+
+
+def measure_retrieval(
+    models: Path, dataset_folder: Path, out: Path, *, stage: str, top: Sequence[int], permutations: int
+) -> None:
+    """Rank by the codes of every run, and write the rankings, and their null beside them (``<out>_null``).
 
     View 1 is the phenotype, view 2 the molecule; codes are the raw zc1 and zc2. Source: sec. 3.3, Table 2.
     """
@@ -33,29 +56,99 @@ def measure_retrieval(models: Path, dataset_folder: Path, out: Path, *, stage: s
     with phase("loading"):
         dataset = read_dataset(dataset_folder)
         stack = Models(models, dataset)
-    rows = []
+    tables, null = [], []
     for index, run in enumerate(stack.runs):
         named = run_columns(run, stage)
-        if run["status"] != "trained":
-            rows.append(named)
-            continue
-        codes = stack.represent_views(index)
-        rows += ranking_rows(named, codes["zc1"], codes["zc2"], dataset, run["fold"], top)
-    write_table(out, measurement_table(rows, retrieval_columns(top)), {"dataset": dict(dataset.info)})
+        rows = [named]
+        if run["status"] == "trained":
+            codes = stack.represent_views(index)
+            rows = ranking_rows(named, codes["zc1"], codes["zc2"], dataset, run["fold"], top)
+            null += null_rows(named, codes["zc1"], codes["zc2"], dataset, run["fold"], top, permutations)
+        # As tables, which take a tenth of the memory of rows: a screen of many lines has many.
+        tables.append(measurement_table(rows, retrieval_columns(top)))
+    write_rankings(out, pa.concat_tables(tables), measurement_table(null, null_columns(top)), dataset)
+
+
+def write_rankings(out: Path, rankings: pa.Table, null: pa.Table, dataset: PairedDataset, **more: Any) -> None:
+    """Write rankings and, beside them, their null."""
+    info = {"dataset": dict(dataset.info), **more}
+    write_table(out.with_name(f"{out.stem}_null{out.suffix}"), null, info)
+    write_table(out, rankings, info)
 
 
 def ranking_rows(named, phenotypes, molecules, dataset: PairedDataset, fold: int, top) -> list[dict[str, Any]]:
-    """Rank the molecules of validation and test by codes of every row of the two views."""
+    """Rank by codes of every row of the two views, in every way."""
     rows = []
     for split in ("validation", "test"):
-        pairs = dataset.pairs_in(fold, split)
-        if not len(pairs):
-            continue
-        pool, truth = retrieval.candidate_pool(dataset.rows[1][pairs])
-        measured = retrieval.retrieval_rows(
-            phenotypes[dataset.rows[0][pairs]], molecules[pool], truth, dataset.groups[pairs], top=top
-        )
-        names = list(measured)
-        for values in zip(*(column.tolist() for column in measured.values()), strict=True):
-            rows.append(named | {"split": split} | dict(zip(names, values, strict=True)))
+        for line, pairs in _lines(dataset, fold, split):
+            pool, truth = retrieval.candidate_pool(dataset.rows[1][pairs])
+            codes = phenotypes[dataset.rows[0][pairs]], molecules[pool]
+            for way, measured in _ways(*codes, truth, dataset.groups[pairs], top, split):
+                same = named | way | {"cell_line": line, "split": split}
+                names = list(measured)
+                for values in zip(*(column.tolist() for column in measured.values()), strict=True):
+                    rows.append(same | dict(zip(names, values, strict=True)))
     return rows
+
+
+def null_rows(
+    named, phenotypes, molecules, dataset: PairedDataset, fold: int, top, permutations: int
+) -> list[dict[str, Any]]:
+    """Pair the phenotypes of test groups with molecules of other groups at random, and rank by the same codes.
+
+    Of the paper's way of ranking only. The permutations are those of the fold, whatever the run, so that means over
+    seeds and folds are of the same pairings.
+    """
+    pairs = dataset.pairs_in(fold, "test")
+    pool, truth = retrieval.candidate_pool(dataset.rows[1][pairs])
+    groups, member, profiles = np.unique(dataset.groups[pairs], return_inverse=True, return_counts=True)
+    of_molecule = np.empty(len(pool), np.int64)
+    of_molecule[truth] = member
+    tables = retrieval.group_tables(phenotypes[dataset.rows[0][pairs]], molecules[pool], member, of_molecule, top=top)
+    rng = np.random.default_rng([0, fold])
+    orders = np.stack([rng.permutation(len(groups)) for _ in range(permutations)])
+    rows = []
+    for unit in retrieval.UNITS:
+        weights = retrieval.unit_weights({"profiles": profiles}, unit)
+        means = retrieval.shuffled_means(tables, weights, orders)
+        same = named | {"unit": unit, "weight": weights.sum()}
+        rows += [
+            same | {"permutation": k} | {name: values[k] for name, values in means.items()} for k in range(permutations)
+        ]
+    return rows
+
+
+def _lines(dataset: PairedDataset, fold: int, split: str) -> Iterator[tuple[str | None, np.ndarray]]:
+    """Pairs of a split: all, and of test those of each line, if the data set names several."""
+    pairs = dataset.pairs_in(fold, split)
+    if len(pairs):
+        yield None, pairs
+    if split == "test" and LINE in dataset.meta:
+        lines = dataset.meta[LINE].astype(str)
+        if len(set(lines)) > 1:
+            for line in np.unique(lines[pairs]):
+                yield str(line), pairs[lines[pairs] == line]
+
+
+def _ways(phenotypes, molecules, truth, groups, top, split: str) -> Iterator[tuple[dict[str, str], dict]]:
+    """Rank in each way; columns a molecule group."""
+    rows = retrieval.retrieval_rows(phenotypes, molecules, truth, groups, top=top)
+    yield {"direction": FORWARD, "replicates": SINGLE}, _with_random(rows, retrieval.random_rows(rows, top))
+    if split == "validation":
+        return
+    reverse = retrieval.reverse_rows(molecules, phenotypes, truth, groups, top=top)
+    yield {"direction": REVERSE, "replicates": SINGLE}, _with_random(*reverse)
+    # One phenotype a molecule, in the order of the molecules.
+    means, own = retrieval.average_directions(phenotypes, truth), np.arange(len(molecules))
+    of_molecule = groups[np.unique(truth, return_index=True)[1]]
+    # How many profiles stand behind it is still worth knowing.
+    behind = {"profiles": rows["profiles"]}
+    averaged = retrieval.retrieval_rows(means, molecules, own, of_molecule, top=top)
+    random = retrieval.random_rows(averaged, top)
+    yield {"direction": FORWARD, "replicates": AVERAGED}, _with_random(averaged, random) | behind
+    reverse = retrieval.reverse_rows(molecules, means, own, of_molecule, top=top)
+    yield {"direction": REVERSE, "replicates": AVERAGED}, _with_random(*reverse) | behind
+
+
+def _with_random(rows: dict[str, np.ndarray], random: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return rows | {f"random_{name}": values for name, values in random.items() if name not in retrieval.KEYS}

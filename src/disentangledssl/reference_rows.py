@@ -13,7 +13,7 @@ from disentangledssl.dataset import PairedDataset, read_dataset
 from disentangledssl.evaluation import retrieval
 from disentangledssl.files import write_table
 from disentangledssl.measurements import measurement_table, reference_run
-from disentangledssl.rankings import ranking_rows, retrieval_columns
+from disentangledssl.rankings import null_columns, null_rows, ranking_rows, retrieval_columns, write_rankings
 from disentangledssl.scaling import scale_fold, scale_view
 from disentangledssl.settings import ScalingSettings
 
@@ -45,18 +45,25 @@ def probe_references(dataset_folder: Path, out: Path, *, folds: int, probe: Mapp
 
 
 def retrieve_references(
-    dataset_folder: Path, out: Path, *, folds: int, scaling: Sequence[Mapping[str, Any]], top: Sequence[int]
+    dataset_folder: Path,
+    out: Path,
+    *,
+    folds: int,
+    scaling: Sequence[Mapping[str, Any]],
+    top: Sequence[int],
+    permutations: int,
 ) -> None:
     """Rank by the reference rows, whose settings are chosen on validation.
 
     Regularised linear CCA and ridge regression see the molecules as the methods do. Where ``molecules.parquet`` tells
     their SMILES, ridge regression also sees fingerprints, and descriptors (standardised on the training molecules), and
-    the nearest neighbours are those of fingerprints.
+    the nearest neighbours are those of fingerprints. The null is
+    written beside the rankings, as by :func:`rankings.measure_retrieval`.
     """
     dataset = read_dataset(dataset_folder)
     scaling = tuple(ScalingSettings.model_validate(one) for one in scaling)
     structures = _structures(dataset_folder / "molecules.parquet", dataset)
-    rows, chosen = [], {}
+    rows, null, chosen = [], [], {}
     for fold in range(folds):
         phenotypes, molecules = scale_fold(dataset, fold, scaling)
         fits = {"linear_cca": (references.regularised_cca, molecules), "ridge": (references.ridge, molecules)}
@@ -72,11 +79,11 @@ def retrieve_references(
             views = (phenotypes, described)
             fitted = fit(*(_screen_split(dataset, views, fold, split) for split in ("train", "validation")))
             chosen[f"{name}, fold {fold}"] = fitted.chosen
-            rows += ranking_rows(
-                reference_run(name, fold), fitted.encode_phenotype(phenotypes), fitted.encode_molecule(described),
-                dataset, fold, top,
-            )  # fmt: skip
-    write_table(out, measurement_table(rows, retrieval_columns(top)), {"dataset": dict(dataset.info), "chosen": chosen})
+            codes = fitted.encode_phenotype(phenotypes), fitted.encode_molecule(described)
+            rows += ranking_rows(reference_run(name, fold), *codes, dataset, fold, top)
+            null += null_rows(reference_run(name, fold), *codes, dataset, fold, top, permutations)
+    tables = measurement_table(rows, retrieval_columns(top)), measurement_table(null, null_columns(top))
+    write_rankings(out, *tables, dataset, chosen=chosen)
 
 
 def _structures(path: Path, dataset: PairedDataset) -> tuple[np.ndarray, np.ndarray] | None:

@@ -89,7 +89,7 @@ def costs(tiny, plain, monkeypatch, tmp_path):
     monkeypatch.setattr(cost, "light_start_up", lambda: 1.0)
 
     def calibrated(stacks, kind="retrieval", evaluated=("clip", "step1"), **machine):
-        options = {"top": [1]}
+        options = {"top": [1], "permutations": 10}
         datasets = {
             "tiny": {
                 "folder": str(tiny), "folds": 2, "scaling": [plain, plain],
@@ -281,18 +281,19 @@ def test_training_and_evaluation_are_timed_with_real_data(tiny, plain, stage):
     probe = {"probe": {"solver": "newton-cholesky", "max_iter": 200}}
     assert time_evaluation("probes", **given | {"runs": RUNS[stage][:1]}, options=probe)["seconds"] > 0
     if stage != "jointopt":
-        assert time_evaluation("retrieval", **given | {"runs": RUNS[stage][:1]}, options={"top": [1]})["seconds"] > 0
+        ranking = {"top": [1], "permutations": 10}
+        assert time_evaluation("retrieval", **given | {"runs": RUNS[stage][:1]}, options=ranking)["seconds"] > 0
 
 
 def test_reference_rows_are_timed(tiny, plain):
-    took = time_references("retrieval", str(tiny), {"top": [1], "scaling": [plain, plain]})
+    took = time_references("retrieval", str(tiny), {"top": [1], "permutations": 10, "scaling": [plain, plain]})
     assert took["seconds"] > 0
 
 
 def test_processes_answer_and_say_so_when_they_cannot(tiny, plain):
     with calibration.Workers(2) as workers:
         assert 0 < workers.start_up["training"] < workers.start_up["evaluation"]
-        options = {"top": [1], "scaling": [plain, plain]}
+        options = {"top": [1], "permutations": 10, "scaling": [plain, plain]}
         took = workers.measure(time_references, kind="retrieval", folder=str(tiny), options=options)
         assert took["seconds"] > 0 and took["gb"] > 0
         with pytest.raises(RuntimeError, match="calibration ended"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,15 +11,22 @@ import pytest
 
 from disentangledssl import references
 from disentangledssl.checkpoints import load_models, save_models
-from disentangledssl.dataset import read_dataset, write_view
+from disentangledssl.dataset import PairedDataset, read_dataset, write_view
 from disentangledssl.diagnostics import bottleneck_rows, information_rows
 from disentangledssl.evaluation.latent_regression import latent_r2
 from disentangledssl.evaluation.linear_probe import probe_accuracies
-from disentangledssl.evaluation.retrieval import candidate_pool, retrieval_rows
+from disentangledssl.evaluation.retrieval import (
+    DIRECTIONS,
+    REPLICATES,
+    candidate_pool,
+    random_metrics,
+    retrieval_rows,
+    summarise,
+)
 from disentangledssl.files import read_table, table_info, write_table
 from disentangledssl.measurements import RUN_COLUMNS, measurement_table, reference_run, run_columns
 from disentangledssl.probes import PROBE_COLUMNS, probe_models
-from disentangledssl.rankings import measure_retrieval, retrieval_columns
+from disentangledssl.rankings import measure_retrieval, null_columns, ranking_rows, retrieval_columns
 from disentangledssl.reference_rows import probe_references, retrieve_references
 from disentangledssl.representations import Models
 from disentangledssl.runs import expand, spell
@@ -85,7 +93,9 @@ def test_table_has_a_fixed_schema_whatever_the_rows():
     assert empty.schema == one.schema == pa.schema(PROBE_COLUMNS)
     assert one["value"].to_pylist() == [None] and one["seed"].to_pylist() == [None]
     assert list(retrieval_columns([1, 5])) == [
-        *RUN_COLUMNS, "split", "group", "profiles", "pool", "mrr", "top1", "top5", "top_tenth", "rank", "percentile",
+        *RUN_COLUMNS, "direction", "replicates", "cell_line", "split", "group", "profiles", "pool",
+        "mrr", "top1", "top5", "top_tenth", "rank", "percentile",
+        *(f"random_{name}" for name in ("mrr", "top1", "top5", "top_tenth", "rank", "percentile")),
     ]  # fmt: skip
 
 
@@ -144,7 +154,8 @@ def test_probes_of_step1(models, tiny, tmp_path):
 
 def test_diverged_run_has_one_row_without_a_value(models, tiny, tmp_path):
     probe_models(models, tiny, tmp_path / "probes.parquet", stage="step1", probe=PROBE)
-    measure_retrieval(models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1])
+    measure_retrieval(models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1], permutations=2)
+    assert RUNS[3]["id"] not in read_table(tmp_path / "retrieval_null.parquet")["run"].to_pylist()
     for name in ("probes", "retrieval"):
         (row,) = (row for row in read_table(tmp_path / f"{name}.parquet").to_pylist() if row["run"] == RUNS[3]["id"])
         named = run_columns(RUNS[3] | {"status": "diverged", "beta_value": 1.0}, "step1")
@@ -200,7 +211,7 @@ def test_probes_of_a_baseline_are_of_all_its_representations(tiny, small, plain,
 
 
 def test_retrieval_ranks_molecules_of_validation_and_test(models, tiny, tmp_path):
-    measure_retrieval(models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1, 5])
+    measure_retrieval(models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1, 5], permutations=2)
     table = read_table(tmp_path / "retrieval.parquet")
     assert table.schema.remove_metadata() == pa.schema(retrieval_columns([1, 5]))
     dataset, rows = read_dataset(tiny), table.to_pylist()
@@ -211,10 +222,126 @@ def test_retrieval_ranks_molecules_of_validation_and_test(models, tiny, tmp_path
         expected = retrieval_rows(
             codes["zc1"][dataset.rows[0][pairs]], codes["zc2"][pool], truth, dataset.groups[pairs], top=[1, 5]
         )
-        found = [row for row in rows if row["run"] == RUNS[1]["id"] and row["split"] == split]
+        found = [row for row in of_run(rows, RUNS[1], split) if way_of(row) == PAPERS_WAY]
         assert [row["group"] for row in found] == sorted(set(dataset.groups[pairs]))
         for name, values in expected.items():
             assert [row[name] for row in found] == values.tolist()
+        assert {row["random_mrr"] for row in found} == {random_metrics(len(pool))["mrr"]}
+
+
+PAPERS_WAY = ("phenotype_to_molecule", "single", None)
+WAYS = [(direction, replicates, None) for replicates in REPLICATES for direction in DIRECTIONS]
+
+
+def way_of(row):
+    return row["direction"], row["replicates"], row["cell_line"]
+
+
+def of_run(rows, run, split="test"):
+    return [row for row in rows if row["run"] == run["id"] and row["split"] == split]
+
+
+def test_every_way_is_measured_on_test_and_only_the_papers_on_validation(models, tiny, tmp_path):
+    measure_retrieval(models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1], permutations=2)
+    rows = read_table(tmp_path / "retrieval.parquet").to_pylist()
+    assert {way_of(row) for row in of_run(rows, RUNS[0], "validation")} == {PAPERS_WAY}
+    by_way = {way: [row for row in of_run(rows, RUNS[0]) if way_of(row) == way] for way in WAYS}
+    assert sum(map(len, by_way.values())) == len(of_run(rows, RUNS[0]))
+    dataset = read_dataset(tiny)
+    pairs = dataset.pairs_in(0, "test")
+    groups, profiles = np.unique(dataset.groups[pairs], return_counts=True)
+    for (direction, replicates, _), found in by_way.items():
+        assert [(row["group"], row["profiles"]) for row in found] == list(zip(groups, profiles, strict=True))
+        among_profiles = (direction, replicates) == ("molecule_to_phenotype", "single")
+        assert {row["pool"] for row in found} == {len(pairs) if among_profiles else len(groups)}
+
+
+# Two molecules, a of two profiles and b of one, on the axes of a plane; a third, c, in another line.
+PLANE = {"a": (1.0, 0.0), "b": (0.0, 1.0), "c": (-1.0, 0.0)}
+#           profile: molecule, line, code
+PROFILES = [("a", "A549", (2.0, 0.1)), ("a", "A549", (0.1, 0.2)), ("b", "A549", (0.0, 1.0)), ("c", "MCF7", (1.0, 0.0))]
+
+
+@pytest.fixture
+def plane():
+    """Three molecules of one fold, all in test, and the codes of their profiles and of themselves."""
+    molecules, lines, codes = zip(*PROFILES, strict=True)
+    rows = np.arange(4), np.array([list(PLANE).index(name) for name in molecules])
+    dataset = PairedDataset(
+        views=(np.zeros((4, 1)), np.zeros((3, 1))), rows=rows, features=(["f"], ["f"]), ids=rows[0].astype(str),
+        groups=np.array(molecules), view_ids=(rows[0].astype(str), np.array(list(PLANE))), labels={},
+        meta={"cell_line": np.array(lines, object)}, folds=(np.full(4, "test"),),
+    )  # fmt: skip
+    return dataset, np.array(codes), np.array(list(PLANE.values()))
+
+
+def ranks(plane, dataset=None):
+    given, *codes = plane
+    rows = ranking_rows({}, *codes, dataset or given, 0, [1])
+    found = {}
+    for row in rows:
+        found.setdefault(way_of(row), {})[row["group"]] = row["rank"]
+    return found, rows
+
+
+def test_ranks_in_the_plane(plane):
+    found, rows = ranks(plane)
+    # Its second profile leads a to b first, and c's lies where a is: c comes last.
+    assert found["phenotype_to_molecule", "single", None] == {"a": 1.5, "b": 1, "c": 3}
+    # c's profile lies nearest to a, a's first one just behind; all profiles of others are nearer to c than its own.
+    assert found["molecule_to_phenotype", "single", None] == {"a": 2, "b": 1, "c": 4}
+    # Unit directions (0.999, 0.050) and (0.447, 0.894): their mean lies at 33 degrees, nearer to a than to b.
+    assert found["phenotype_to_molecule", "averaged", None] == {"a": 1, "b": 1, "c": 3}
+    assert found["molecule_to_phenotype", "averaged", None] == {"a": 2, "b": 1, "c": 3}
+    by_group = {row["group"]: row for row in rows if way_of(row) == ("molecule_to_phenotype", "single", None)}
+    # Of four profiles in random order a's first of two is at 1, 2, 3 with chances 3/6, 2/6, 1/6.
+    assert by_group["a"]["random_mrr"] == pytest.approx(3 / 6 + 2 / 6 / 2 + 1 / 6 / 3)
+    assert by_group["b"]["random_mrr"] == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4)
+
+
+def test_a_line_is_ranked_among_its_own_molecules(plane):
+    found, rows = ranks(plane)
+    assert found["phenotype_to_molecule", "single", "A549"] == {"a": 1.5, "b": 1}
+    assert found["molecule_to_phenotype", "single", "A549"] == {"a": 1, "b": 1}
+    # Alone, c is first of one.
+    assert found["phenotype_to_molecule", "single", "MCF7"] == {"c": 1}
+    assert {row["pool"] for row in rows if row["cell_line"] == "A549" and row["replicates"] == "averaged"} == {2}
+    (row,) = (row for row in rows if way_of(row) == ("molecule_to_phenotype", "single", "A549") and row["group"] == "a")
+    assert (row["profiles"], row["pool"]) == (2, 3)
+
+
+def test_data_of_one_line_have_no_rows_by_line(plane):
+    dataset = replace(plane[0], meta={"cell_line": np.full(4, "A549", object)})
+    assert set(ranks(plane, dataset)[0]) == set(WAYS)
+
+
+def test_null_pairs_groups_within_the_fold_alike_for_all_runs(models, tiny, tmp_path):
+    measure_retrieval(models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1], permutations=3)
+    table, dataset = read_table(tmp_path / "retrieval_null.parquet"), read_dataset(tiny)
+    assert table.schema.remove_metadata() == pa.schema(null_columns([1]))
+    stack = Models(models, dataset)
+    for index, run in enumerate(RUNS[:3]):
+        codes, pairs = stack.represent_views(index), dataset.pairs_in(run["fold"], "test")
+        pool, truth = candidate_pool(dataset.rows[1][pairs])
+        groups, member = np.unique(dataset.groups[pairs], return_inverse=True)
+        # In the tiny data a molecule is a group, and they are stored in no order.
+        molecule = dict(zip(member, truth, strict=True))
+        rng = np.random.default_rng([0, run["fold"]])
+        for permutation in range(3):
+            order = rng.permutation(len(groups))
+            paired = np.array([molecule[order[group]] for group in member])
+            rows = retrieval_rows(
+                codes["zc1"][dataset.rows[0][pairs]], codes["zc2"][pool], paired, dataset.groups[pairs], top=[1]
+            )
+            for unit, weight in (("per_molecule", len(groups)), ("per_profile", len(pairs))):
+                (found,) = (
+                    row
+                    for row in table.to_pylist()
+                    if (row["run"], row["permutation"], row["unit"]) == (run["id"], permutation, unit)
+                )
+                assert found["weight"] == weight
+                for name, value in summarise(rows, unit).items():
+                    assert found[name] == pytest.approx(value)
 
 
 # What only some simulated data allow
@@ -361,19 +488,27 @@ def test_probes_of_the_references(tiny, tmp_path):
 
 def test_only_the_folds_in_use_are_measured(tiny, plain, tmp_path):
     probe_references(tiny, tmp_path / "probes.parquet", folds=1, probe=PROBE)
-    retrieve_references(tiny, tmp_path / "retrieval.parquet", folds=1, scaling=[plain, plain], top=[1])
-    for name in ("probes", "retrieval"):
+    how = {"scaling": [plain, plain], "top": [1], "permutations": 2}
+    retrieve_references(tiny, tmp_path / "retrieval.parquet", folds=1, **how)
+    for name in ("probes", "retrieval", "retrieval_null"):
         assert set(read_table(tmp_path / f"{name}.parquet")["fold"].to_pylist()) == {0}
 
 
 def test_retrieval_of_the_references(tiny, plain, tmp_path):
-    retrieve_references(tiny, tmp_path / "retrieval.parquet", folds=2, scaling=[plain, plain], top=[1])
-    table = read_table(tmp_path / "retrieval.parquet")
+    how = {"scaling": [plain, plain], "top": [1], "permutations": 2}
+    retrieve_references(tiny, tmp_path / "retrieval.parquet", folds=2, **how)
+    table, null = (read_table(tmp_path / f"{name}.parquet") for name in ("retrieval", "retrieval_null"))
+    # Two methods, folds, units and permutations.
+    assert len(null) == 2**4
     rows, dataset = table.to_pylist(), read_dataset(tiny)
     assert set(table_info(table)["chosen"]) == {f"{name}, fold {k}" for name in ("linear_cca", "ridge") for k in (0, 1)}
     for name in ("linear_cca", "ridge"):
         for fold in (0, 1):
-            found = [row["group"] for row in rows if (row["run"], row["fold"], row["split"]) == (name, fold, "test")]
+            found = [
+                row["group"]
+                for row in rows
+                if (row["run"], row["fold"], row["split"], way_of(row)) == (name, fold, "test", PAPERS_WAY)
+            ]
             assert found == sorted(set(dataset.groups[dataset.pairs_in(fold, "test")]))
 
 
@@ -391,7 +526,9 @@ def with_structures(tiny, tmp_path):
 
 def test_references_from_structures(with_structures, plain, tmp_path):
     folder, smiles = with_structures
-    retrieve_references(folder, tmp_path / "retrieval.parquet", folds=2, scaling=[plain, plain], top=[1])
+    retrieve_references(
+        folder, tmp_path / "retrieval.parquet", folds=2, scaling=[plain, plain], top=[1], permutations=2
+    )
     table = read_table(tmp_path / "retrieval.parquet")
     names = ("linear_cca", "ridge", "ridge_fingerprints", "ridge_descriptors", "nearest_neighbour")
     assert set(table_info(table)["chosen"]) == {f"{name}, fold {k}" for name in names for k in (0, 1)}
@@ -411,7 +548,8 @@ def test_references_from_structures(with_structures, plain, tmp_path):
         fitted.encode_phenotype(test.phenotypes), fitted.encode_molecule(test.molecules), test.truth, test.groups
     )
     found = [row["mrr"] for row in table.to_pylist()
-             if (row["run"], row["fold"], row["split"]) == ("ridge_descriptors", 1, "test")]  # fmt: skip
+             if (row["run"], row["fold"], row["split"]) == ("ridge_descriptors", 1, "test")
+             and (row["direction"], row["replicates"]) == (DIRECTIONS[0], REPLICATES[0])]  # fmt: skip
     np.testing.assert_allclose(found, expected["mrr"])
 
 
@@ -436,7 +574,7 @@ def test_references_from_structures_never_see_the_test(with_structures, plain, t
                 for one, text in zip(molecules["id"].to_pylist(), molecules["smiles"].to_pylist(), strict=True)
             ]
             write_table(folder / "molecules.parquet", pa.table({"id": molecules["id"], "smiles": smiles}))
-        retrieve_references(folder, tmp_path / "out", folds=1, scaling=[plain, plain], top=[1])
+        retrieve_references(folder, tmp_path / "out", folds=1, scaling=[plain, plain], top=[1], permutations=2)
         table = read_table(tmp_path / "out")
         rows = [row for row in table.to_pylist() if row["run"] == name]
         answers.append((table_info(table)["chosen"][f"{name}, fold 0"],
@@ -448,5 +586,6 @@ def test_references_from_structures_never_see_the_test(with_structures, plain, t
 
 def test_the_same_measurement_is_the_same_bytes(models, tiny, tmp_path):
     for name in ("a", "b"):
-        measure_retrieval(models, tiny, tmp_path / name, stage="step1", top=[1])
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+        measure_retrieval(models, tiny, tmp_path / name, stage="step1", top=[1], permutations=2)
+    for end in ("", "_null"):
+        assert (tmp_path / f"a{end}").read_bytes() == (tmp_path / f"b{end}").read_bytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
@@ -12,13 +12,18 @@ from hypothesis import strategies as st
 from disentangledssl.evaluation import retrieval
 from disentangledssl.evaluation.retrieval import (
     TOP,
-    bootstrap_standard_errors,
+    average_directions,
+    bootstrap,
     candidate_pool,
     expected_metrics,
+    group_tables,
     random_metrics,
     random_rows,
+    rank_first,
     rank_queries,
     retrieval_rows,
+    reverse_rows,
+    shuffled_means,
     summarise,
     unit_weights,
 )
@@ -105,9 +110,9 @@ def test_arrays_that_do_not_fit_are_refused():
     for broken in (np.nan, np.inf):
         codes = queries.copy()
         codes[7, 1] = broken
-        with pytest.raises(ValueError, match="phenotype codes hold NaN or infinity in 1 of 30 rows, first in row 7"):
+        with pytest.raises(ValueError, match="query codes hold NaN or infinity in 1 of 30 rows, first in row 7"):
             rank_queries(codes, candidates, truth)
-    with pytest.raises(ValueError, match="4 dimensions, molecule codes 3"):
+    with pytest.raises(ValueError, match="4 dimensions, candidate codes 3"):
         rank_queries(queries, candidates[:, :3], truth)
     with pytest.raises(ValueError, match="of 12 candidates"):
         rank_queries(queries, candidates, truth + 5)
@@ -269,12 +274,13 @@ def test_rows_need_profiles_groups_and_a_known_unit():
 def test_bootstrap_is_the_textbook_standard_error():
     values = np.random.default_rng(0).normal(size=400)
     one = values[:, None]
-    error = bootstrap_standard_errors(one)
+    error = bootstrap(one).standard_errors
     assert error == pytest.approx(values.std() / 20, rel=0.06)
-    assert bootstrap_standard_errors(one) == error
-    assert bootstrap_standard_errors(one, np.full(400, 3.0)) == pytest.approx(error)
-    assert bootstrap_standard_errors(np.stack([values, 2 * values], axis=1)) == pytest.approx([*error, *(2 * error)])
-    assert np.isnan(bootstrap_standard_errors(one[:1])).all()
+    assert bootstrap(one).standard_errors == error
+    assert bootstrap(one, np.full(400, 3.0)).standard_errors == pytest.approx(error)
+    both = bootstrap(np.stack([values, 2 * values], axis=1))
+    assert both.standard_errors == pytest.approx([*error, *(2 * error)])
+    assert np.isnan(bootstrap(one[:1])).all()
 
 
 def test_bootstrap_draws_weights_with_their_molecule():
@@ -286,4 +292,155 @@ def test_bootstrap_draws_weights_with_their_molecule():
     for _ in range(4000):
         drawn = rng.integers(30, size=30)
         means.append(np.repeat(values[drawn], profiles[drawn]).mean())
-    assert bootstrap_standard_errors(values[:, None], profiles)[0] == pytest.approx(np.std(means), rel=0.08)
+    assert bootstrap(values[:, None], profiles).standard_errors[0] == pytest.approx(np.std(means), rel=0.08)
+
+
+def test_interval_holds_what_is_between_the_percentiles_of_the_resampled_means():
+    values = np.random.default_rng(0).normal(size=400)[:, None]
+    found = bootstrap(values, samples=4000)
+    assert found.low < values.mean() < found.high
+    # Of a mean of many values, 1.96 standard errors to either side.
+    assert [found.low[0], found.high[0]] == pytest.approx(
+        [values.mean() - 1.96 * values.std() / 20, values.mean() + 1.96 * values.std() / 20], abs=0.01
+    )
+    # Ten of one value and ten of another: the share of the second is binomial, of which the quantiles are known.
+    shares = bootstrap(np.repeat([0.0, 1.0], 10)[:, None], samples=20_000)
+    assert [shares.low[0], shares.high[0]] == pytest.approx([6 / 20, 14 / 20])
+
+
+# ---------------------------------------------------------------- molecules rank profiles
+
+
+def literal_reverse(molecules, phenotypes, truth, top, pool):
+    """Metrics of each molecule, averaged over every order of the phenotypes that tie with its best own one."""
+    out = []
+    for number, query in enumerate(molecules):
+        cosines = []
+        for candidate in phenotypes:
+            norms = np.linalg.norm(query) * np.linalg.norm(candidate)
+            cosines.append(query @ candidate / norms if norms else 0.0)
+        best = max(cosine for cosine, owner in zip(cosines, truth, strict=True) if owner == number)
+        above = sum(cosine > best + 1e-6 for cosine, owner in zip(cosines, truth, strict=True) if owner != number)
+        mine = [owner == number for cosine, owner in zip(cosines, truth, strict=True) if abs(cosine - best) <= 1e-6]
+        # Which places of the tie are own ones, every choice being as likely.
+        ranks = [above + 1 + min(places) for places in combinations(range(len(mine)), sum(mine))]
+        others = pool - sum(owner == number for owner in truth)
+        out.append(
+            {
+                "mrr": np.mean([1 / rank for rank in ranks]),
+                f"top{top}": np.mean([rank <= top for rank in ranks]),
+                "top_tenth": np.mean([rank <= -(-pool // 10) for rank in ranks]),
+                "rank": np.mean(ranks),
+                "percentile": 1 - (np.mean(ranks) - 1) / others,
+            }
+        )
+    return out
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_molecules_rank_profiles_as_in_the_literal_loop(seed):
+    rng = np.random.default_rng(seed)
+    molecules = rng.integers(-1, 2, size=(5, 2)).astype(float)  # many ties, some codes of norm 0
+    phenotypes = rng.integers(-1, 2, size=(14, 2)).astype(float)
+    truth = np.concatenate([np.arange(5), rng.integers(5, size=9)])
+    groups = np.array(["x", "x", "y", "z", "w"])[truth]  # two molecules are of one group
+    rows, _ = reverse_rows(molecules, phenotypes, truth, groups, top=[2])
+    literal = literal_reverse(molecules, phenotypes, truth, 2, 14)
+    assert rows["group"].tolist() == ["w", "x", "y", "z"]
+    assert rows["profiles"].tolist() == [sum(groups == name) for name in "wxyz"]
+    for name in literal[0]:
+        a, b, c, d, e = (one[name] for one in literal)
+        np.testing.assert_allclose(rows[name], [e, (a + b) / 2, c, d], atol=1e-12)
+
+
+def test_several_own_profiles_in_a_tie_of_known_chances():
+    # Six tie, two of them own: the first own one is at 1 ... 5 with chances 5, 4, 3, 2, 1 of 15; one is above all.
+    metrics = expected_metrics(np.array([1]), np.array([4]), 8, top=(1, 2, 4), own_tied=2, own=3)
+    chances = np.array([5, 4, 3, 2, 1]) / 15
+    assert metrics["mrr"][0] == pytest.approx(chances @ (1 / np.arange(2, 7)))
+    assert [metrics[f"top{n}"][0] for n in (1, 2, 4)] == pytest.approx([0, 5 / 15, 12 / 15])
+    assert metrics["rank"][0] == pytest.approx(chances @ np.arange(2, 7))
+    assert metrics["percentile"][0] == pytest.approx(1 - (chances @ np.arange(2, 7) - 1) / 5)
+
+
+@pytest.mark.parametrize(("pool", "own"), [(6, 1), (6, 2), (6, 5), (9, 4), (3, 3), (1, 1)])
+def test_random_with_several_own_profiles_is_the_mean_over_all_places(pool, own):
+    firsts = [min(places) + 1 for places in combinations(range(pool), own)]
+    row = random_metrics(pool, top=(1, 3), own=own)
+    assert row["mrr"] == pytest.approx(np.mean([1 / rank for rank in firsts]))
+    assert row["top1"] == pytest.approx(own / pool)
+    assert row["top3"] == pytest.approx(np.mean([rank <= 3 for rank in firsts]))
+    assert row["rank"] == pytest.approx((pool + 1) / (own + 1))
+    assert row["percentile"] == pytest.approx(own / (own + 1))
+
+
+def test_collapsed_code_is_random_in_the_other_direction_too():
+    codes, truth = np.full((40, 3), 0.7), np.arange(40) % 7
+    rows, random = reverse_rows(codes[:7], codes, truth, truth.astype(str))
+    assert rows.keys() == random.keys()
+    for name, values in rows.items():
+        assert values.tolist() == random[name].tolist()
+    assert len(set(random["mrr"])) == 2, "five molecules have six profiles, two have five"
+
+
+def test_random_stays_exact_among_thousands():
+    row = random_metrics(17_000, own=40)
+    assert row["top30"] == pytest.approx(1 - np.prod([(16_960 - k) / (17_000 - k) for k in range(30)]))
+    assert row["rank"] == pytest.approx(17_001 / 41)
+
+
+def test_every_molecule_needs_a_profile():
+    molecules, phenotypes, _ = random_case(0)
+    for truth in (np.zeros(12, int), np.arange(11)):
+        with pytest.raises(ValueError, match="the 12 candidates do not belong to 30 queries"):
+            rank_first(molecules, phenotypes, truth)
+
+
+def test_average_of_opposite_profiles_has_no_direction():
+    codes = average_directions(np.array([[2.0, 0.0], [-5.0, 0.0], [0.0, 3.0]]), np.array([1, 1, 0]))
+    np.testing.assert_allclose(codes, [[0.0, 1.0], [0.0, 0.0]], atol=1e-15)
+
+
+# ---------------------------------------------------------------- pairs at random
+
+
+@pytest.mark.parametrize("block", [20, 2**20])
+@pytest.mark.parametrize("integers", [True, False])
+def test_shuffled_pairs_are_ranked_as_by_hand(monkeypatch, integers, block):
+    """Each permutation is carried out, and everything ranked anew; groups have one molecule each."""
+    monkeypatch.setattr(retrieval, "BLOCK", block)
+    rng = np.random.default_rng(3)
+    queries, candidates = rng.normal(size=(20, 3)), rng.normal(size=(6, 3))
+    if integers:  # many ties
+        queries, candidates = queries.round(), candidates.round()
+    member = np.concatenate([np.arange(6), rng.integers(6, size=14)])
+    molecule_of_group = rng.permutation(6)
+    tables = group_tables(queries, candidates, member, np.argsort(molecule_of_group), top=[1, 2])
+    orders = np.stack([np.arange(6), *(rng.permutation(6) for _ in range(8))])
+    for unit in ("per_profile", "per_molecule"):
+        weights = unit_weights({"profiles": np.bincount(member)}, unit)
+        found = shuffled_means(tables, weights, orders)
+        for number, order in enumerate(orders):
+            paired = molecule_of_group[order[member]]
+            expected = summarise(retrieval_rows(queries, candidates, paired, member.astype(str), top=[1, 2]), unit)
+            assert found.keys() == expected.keys()
+            for name, value in expected.items():
+                assert found[name][number] == pytest.approx(value, abs=1e-12)
+
+
+def test_group_of_two_molecules_lends_each_of_them_in_turn():
+    queries, candidates = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    tables = group_tables(queries, candidates, np.array([0, 1]), np.array([0, 1, 1]), top=[1])
+    # Profile 0 ranks the molecules 0, 2, 1: those of group 1 are third and second.
+    assert tables["rank"].tolist() == [[1, 2.5], [3, 1.5]]
+    found = shuffled_means(tables, np.ones(2), np.array([[0, 1], [1, 0]]))
+    assert found["rank"].tolist() == [1.25, 2.75]
+
+
+def test_mean_over_all_pairings_is_random():
+    queries, candidates, member = *(np.random.default_rng(k).normal(size=(5, 3)) for k in (0, 1)), np.arange(5)
+    found = shuffled_means(
+        group_tables(queries, candidates, member, member), np.ones(5), np.array([*permutations(range(5))])
+    )
+    for name, value in random_metrics(5).items():
+        assert found[name].mean() == pytest.approx(value)

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from disentangledssl.config import STAGES
-from disentangledssl.evaluation.retrieval import bootstrap_standard_errors
+from disentangledssl.evaluation.retrieval import bootstrap, random_metrics
 from disentangledssl.files import read_table, table_info, write_table
 from disentangledssl.measurements import measurement_table, reference_run, run_columns
 from disentangledssl.probes import PROBE_COLUMNS
-from disentangledssl.rankings import retrieval_columns
+from disentangledssl.rankings import null_columns, retrieval_columns
 from disentangledssl.tables.layout import LABELS, STAGE_ORDER
 from disentangledssl.tables.probes import tabulate_probes
 from disentangledssl.tables.retrieval import tabulate_retrieval
@@ -247,28 +247,45 @@ MOLECULES = {0: (("a", 1), ("b", 3)), 1: (("c", 1), ("d", 1))}
 POOLS = {0: 4, 1: 2}
 
 
-def ranked(named, values, split="test", fold=None):
+def ranked(named, values, split="test", way=("phenotype_to_molecule", "single", None)):
     """Rows of the two molecules of a run's fold, with their MRR; the other metrics follow from it."""
-    fold = named["fold"] if fold is None else fold
+    direction, replicates, line = way
+    random = {f"random_{name}": value for name, value in random_metrics(POOLS[named["fold"]], [1]).items()}
     return [
         named
-        | {"split": split, "group": group, "profiles": profiles, "pool": POOLS[fold], "mrr": value,
+        | {"direction": direction, "replicates": replicates, "cell_line": line, "split": split, "group": group,
+           "profiles": profiles, "pool": POOLS[named["fold"]], "mrr": value,
            "top1": float(value == 1), "top_tenth": float(value == 1), "rank": 1 / value, "percentile": value}
-        for (group, profiles), value in zip(MOLECULES[fold], values, strict=True)
+        | random
+        for (group, profiles), value in zip(MOLECULES[named["fold"]], values, strict=True)
     ]  # fmt: skip
+
+
+def shuffled(named, values, weights=(("per_molecule", 2), ("per_profile", 4))):
+    """Rows of the null of a run: the MRR of each permutation, tenfold per profile."""
+    return [
+        named
+        | {"unit": unit, "permutation": k, "weight": weight, "mrr": value * (1 if unit == "per_molecule" else 10)}
+        | dict.fromkeys(["top1", "top_tenth", "rank", "percentile"], 0.0)
+        for unit, weight in weights
+        for k, value in enumerate(values)
+    ]
 
 
 @pytest.fixture
 def retrieval(tmp_path):
-    """Tabulate retrieval rows (a list a stack); gives the table and its summary."""
+    """Tabulate retrieval rows (a list a stack); gives the table and its summary, and writes the differences."""
 
-    def tabulate(stacks, wanted, chosen=None):
+    def tabulate(stacks, wanted, chosen=None, null=()):
         paths = write(tmp_path, stacks, retrieval_columns([1]), SCREEN)
+        (tmp_path / "null").mkdir(exist_ok=True)
+        pairs_at_random = write(tmp_path / "null", [null], null_columns([1]), SCREEN)
         selection = None
         if chosen:
             selection = tmp_path / "selection.json"
             selection.write_text(json.dumps({"beta": chosen}))
-        tabulate_retrieval(paths, wanted, selection, tmp_path / "retrieval", tmp_path / "summary", bootstrap=20)
+        tables = (tmp_path / name for name in ("retrieval", "summary", "others"))
+        tabulate_retrieval(paths, pairs_at_random, wanted, selection, *tables, bootstrap=20)
         return assert_same_rows(tmp_path / "retrieval"), assert_same_rows(tmp_path / "summary")
 
     return tabulate
@@ -363,11 +380,11 @@ def test_summary_averages_seeds_and_resamples_molecules(retrieval):
     assert value_of(summary, **one, column="std") == pytest.approx(statistics.stdev(means))
     assert (value_of(summary, **one, column="n"), value_of(summary, **one, column="n_diverged")) == (2, 0)
     chance = np.array([25 / 48, 25 / 48, 3 / 4, 3 / 4])
-    error = bootstrap_standard_errors((np.mean(of_seed, axis=0) - chance)[:, None], samples=20)[0]
+    error = bootstrap((np.mean(of_seed, axis=0) - chance)[:, None], samples=20).standard_errors[0]
     assert value_of(summary, **one, column="standard_error") == pytest.approx(error)
     above = value_of(summary, **one, column="errors_above_random")
     assert above == pytest.approx((np.mean(means) - chance.mean()) / error)
-    alone = bootstrap_standard_errors((of_seed[0] - chance)[:, None], samples=20)[0]
+    alone = bootstrap((of_seed[0] - chance)[:, None], samples=20).standard_errors[0]
     assert value_of(table, **one, seed=0, column="standard_error") == pytest.approx(alone)
 
 
@@ -407,3 +424,142 @@ def test_every_row_says_that_it_is_a_stand_in(retrieval):
 def test_dropped_beta_is_left_out(retrieval):
     table, summary = retrieval([CLIP, STEP1, REFERENCES], [name for name in ASKED if "beta=1" not in name])
     assert set(table["beta"].dropna()) == set(summary["beta"].dropna()) == {"0"}
+
+
+def test_interval_is_of_the_same_resamples_as_the_standard_error(retrieval):
+    table, _ = retrieval([CLIP, STEP1, REFERENCES], ASKED)
+    one = {"method": "disentangledssl", "beta": "1", "seed": 0}
+    chance = np.array([25 / 48, 25 / 48, 3 / 4, 3 / 4])
+    found = bootstrap((np.array(VALUES[1, 0, 0] + VALUES[1, 1, 0]) - chance)[:, None], samples=20)
+    assert value_of(table, **one, column="low") == pytest.approx(chance.mean() + found.low[0])
+    assert value_of(table, **one, column="high") == pytest.approx(chance.mean() + found.high[0])
+    assert value_of(table, "random", column="low") == pytest.approx(chance.mean())
+    assert value_of(table, "random", column="high") == pytest.approx(chance.mean())
+
+
+def test_ways_of_ranking_stand_beside_one_another(retrieval):
+    ways = [("molecule_to_phenotype", "single", None), ("phenotype_to_molecule", "averaged", None),
+            ("phenotype_to_molecule", "single", "A549")]  # fmt: skip
+    more = [
+        row
+        for k, way in enumerate(ways)
+        for fold in (0, 1)
+        # The line was met in the first fold only.
+        if fold == 0 or way[2] is None
+        for row in ranked(run("clip", 0, fold=fold), (0.25 * (k + 1), 0.5), way=way)
+    ]
+    table, summary = retrieval([[*CLIP, *more], REFERENCES], ASKED)
+    for rows in (table, summary):
+        clip = rows[(rows["method"] == "clip") & (rows["metric"] == "mrr")]
+        value = "value" if "value" in rows.columns else "mean"
+        clip = clip[["direction", "replicates", "cell_line", "unit", value, "molecules"]]
+        found = [[None if pd.isna(value) else value for value in row] for row in clip.to_numpy().tolist()]
+        assert found == [
+            ["phenotype_to_molecule", "single", None, "per_profile", pytest.approx(2.5 / 6), 4],
+            ["phenotype_to_molecule", "single", None, "per_molecule", 0.375, 4],
+            ["molecule_to_phenotype", "single", None, "per_molecule", 0.375, 4],
+            ["phenotype_to_molecule", "averaged", None, "per_molecule", 0.5, 4],
+            ["phenotype_to_molecule", "single", "A549", "per_profile", pytest.approx((0.75 + 3 * 0.5) / 4), 2],
+            ["phenotype_to_molecule", "single", "A549", "per_molecule", 0.625, 2],
+        ]  # fmt: skip
+
+
+def test_null_is_pooled_over_folds_and_seeds(retrieval):
+    null = [
+        *shuffled(run("step1", 0, beta=1, fold=0), (0.1, 0.2, 0.3)),
+        *shuffled(run("step1", 1, beta=1, fold=0), (0.3, 0.2, 0.3)),
+        # Three times as many molecules.
+        *(row | {"weight": 3 * row["weight"]} for seed in (0, 1)
+          for row in shuffled(run("step1", seed, beta=1, fold=1), (0.4, 0.6, 0.2))),
+        *(row for fold in (0, 1) for row in shuffled(reference_run("ridge", fold), (0.5, 0.5, 0.5))),
+    ]  # fmt: skip
+    table, summary = retrieval([CLIP, STEP1, REFERENCES], ASKED, null=null)
+    pooled = np.array([(0.2 + 3 * 0.4) / 4, (0.2 + 3 * 0.6) / 4, (0.3 + 3 * 0.2) / 4])
+    one = {"method": "disentangledssl", "beta": "1"}
+    for unit, scale in (("per_molecule", 1), ("per_profile", 10)):
+        assert value_of(summary, **one, unit=unit, column="null_mean") == pytest.approx(scale * pooled.mean())
+        ends = [value_of(summary, **one, unit=unit, column=f"null_{end}") for end in ("low", "high")]
+        assert ends == pytest.approx(scale * np.quantile(pooled, [0.025, 0.975]))
+    assert value_of(summary, "ridge", column="null_low") == value_of(summary, "ridge", column="null_high") == 0.5
+    assert np.isnan(value_of(summary, "random", column="null_mean"))
+    assert "null_mean" not in table.columns
+
+
+def test_null_of_the_selected_beta_is_that_of_each_fold(retrieval):
+    null = [
+        row
+        for beta, fold, seed in VALUES
+        for row in shuffled(run("step1", seed, beta=beta, fold=fold), [0.1 * beta + 0.2 * fold] * 2)
+    ]
+    _, summary = retrieval([CLIP, STEP1, REFERENCES], ASKED, chosen={"0": 1.0, "1": 0.0}, null=null)
+    found = value_of(summary, "disentangledssl", beta="selected", column="null_mean")
+    assert found == pytest.approx((0.1 + 0.2) / 2)
+
+
+def test_null_leaves_out_a_seed_that_diverged_elsewhere(retrieval):
+    stack = [row for row in STEP1 if (row["beta"], row["fold"], row["seed"]) != ("1", 1, 1)]
+    stack.append(run("step1", 1, beta=1, fold=1, status="diverged"))
+    null = [
+        row
+        for fold, seed in ((0, 0), (1, 0), (0, 1))
+        for row in shuffled(run("step1", seed, beta=1, fold=fold), [0.1 + seed] * 2)
+    ]
+    _, summary = retrieval([CLIP, stack, REFERENCES], ASKED, null=null)
+    assert value_of(summary, "disentangledssl", beta="1", column="null_mean") == pytest.approx(0.1)
+
+
+# Molecules a, b, c, d: the mean of two seeds of beta = 1, and CLIP.
+BETA1 = np.array([(1 + 0.5) / 2, (1 + 1) / 2, (0.5 + 1) / 2, (0.5 + 1) / 2])
+
+
+def test_differences_are_paired_by_molecule_after_averaging_seeds(retrieval, tmp_path):
+    # The rows of a run need not be in the order of another's.
+    retrieval([CLIP[::-1], STEP1, REFERENCES], ASKED, chosen={"0": 1.0, "1": 0.0})
+    rows = assert_same_rows(tmp_path / "others")
+    assert set(rows["other"]) == {"clip", "disentangledssl_beta0", "disentangledssl", "ridge"}
+    assert set(rows["other_label"]) == {"CLIP", "DisentangledSSL (beta = 0)", "DisentangledSSL", "Ridge regression"}
+    # Five methods, less the other one.
+    assert len(rows) == 4 * 4 * 2 * 5
+    paired = BETA1 - np.array([0.25, 0.5, 0.25, 0.5])
+    for unit, weights in (("per_molecule", np.ones(4)), ("per_profile", np.array([1, 3, 1, 1]))):
+        (found,) = rows[
+            (rows["method"] == "disentangledssl") & (rows["beta"] == "1") & (rows["other"] == "clip")
+            & (rows["metric"] == "mrr") & (rows["unit"] == unit)
+        ].to_dict("records")  # fmt: skip
+        expected = bootstrap(paired[:, None], weights, samples=20)
+        assert found["difference"] == pytest.approx(np.average(paired, weights=weights))
+        assert [found[name] for name in ("standard_error", "low", "high")] == pytest.approx(
+            [one[0] for one in expected]
+        )
+        assert found["errors"] == pytest.approx(found["difference"] / found["standard_error"])
+        assert found["molecules"] == 4
+
+
+def test_methods_that_do_the_same_do_not_differ(retrieval, tmp_path):
+    retrieval([CLIP, STEP1, REFERENCES], ASKED, chosen={"0": 1.0, "1": 1.0})
+    rows = pd.read_parquet(tmp_path / "others.parquet")
+    same = rows[(rows["beta"] == "1") & (rows["other"] == "disentangledssl")]
+    assert len(same) == 10 and (same[["difference", "standard_error", "low", "high"]] == 0).all(axis=None)
+    assert same["errors"].isna().all()
+
+
+def test_a_method_of_which_every_seed_diverged_has_no_difference(retrieval, tmp_path):
+    stack = [row for row in STEP1 if row["beta"] == "0"]
+    stack += [run("step1", seed, beta=1, fold=fold, status="diverged") for seed in (0, 1) for fold in (0, 1)]
+    retrieval([CLIP, stack, REFERENCES], ASKED)
+    assert set(pd.read_parquet(tmp_path / "others.parquet")["beta"].dropna()) == {"0"}
+
+
+def test_baselines_stand_in_the_table_by_their_settings(retrieval, tmp_path):
+    baselines = [
+        row
+        for fold in (0, 1)
+        for a in (1, 10)
+        for row in ranked(run("jointopt", 0, a=a, lam=0.01, fold=fold), (1.0, 1 / a))
+    ]
+    asked = [f"jointopt/a={a},lam=0.01,fold={fold},seed=0" for a in (1, 10) for fold in (0, 1)]
+    table, summary = retrieval([CLIP, baselines, REFERENCES], ASKED + asked)
+    assert value_of(table, "jointopt", a=10, lam=0.01) == pytest.approx((1 + 0.1) / 2)
+    assert value_of(summary, "jointopt", a=1, lam=0.01) == 1
+    rows = pd.read_parquet(tmp_path / "others.parquet")
+    assert sorted(rows["a"].dropna().unique()) == [1, 10] and "jointopt" not in set(rows["other"])

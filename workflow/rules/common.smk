@@ -252,12 +252,12 @@ def evaluation(dataset):
         options = {"probe": CONFIG.probe.model_dump()}
         kinds, references = {"probes": ([*STAGES], options)}, {"probes": options}
     else:
-        top = {"top": CONFIG.retrieval.top}
+        ranking = {"top": CONFIG.retrieval.top, "permutations": CONFIG.retrieval.permutations}
         kinds = {
-            "retrieval": (RANKED, top),
+            "retrieval": (RANKED, ranking),
             "reconstruction": (DECODED, {"decoders": CONFIG.decoders_of(dataset).model_dump()}),
         }
-        references = {"retrieval": top | {"scaling": view_scaling(dataset)}}
+        references = {"retrieval": ranking | {"scaling": view_scaling(dataset)}}
     return {
         "folder": f"{R}/{dataset}/data",
         "folds": CONFIG.used_folds(dataset),
@@ -282,6 +282,7 @@ def screen_outputs():
     for name in SCREENS:
         tables = ["retrieval"] + ["reconstruction"] * any((name, stage) in PLAN.stacks for stage in DECODED)
         outputs += [f"{R}/{name}/{table}{kind}.csv" for table in tables for kind in ("", "_summary")]
+        outputs.append(f"{R}/{name}/retrieval_differences.csv")
         outputs += [f"{R}/{name}/{figure}.png" for figure in figures_of(name)]
     return outputs
 

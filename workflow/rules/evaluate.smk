@@ -55,7 +55,8 @@ rule measure_retrieval:
         data=dataset_files,
         models=f"{R}/{{dataset}}/{{stage}}/{{stack}}/models.safetensors",
     output:
-        f"{R}/{{dataset}}/{{stage}}/{{stack}}/retrieval.parquet",
+        rankings=f"{R}/{{dataset}}/{{stage}}/{{stack}}/retrieval.parquet",
+        null=f"{R}/{{dataset}}/{{stage}}/{{stack}}/retrieval_null.parquet",
     log:
         f"{R}/logs/{{dataset}}/{{stage}}/{{stack}}/measure_retrieval.log",
     benchmark:
@@ -69,6 +70,7 @@ rule measure_retrieval:
         runtime=240,
     params:
         top=CONFIG.retrieval.top,
+        permutations=CONFIG.retrieval.permutations,
         code=lambda w: code("retrieval", f"methods.{w.stage}"),
     message:
         "Ranking molecules with {wildcards.stage} of {wildcards.dataset}, stack {wildcards.stack}"
@@ -110,7 +112,8 @@ rule retrieve_references:
         data=dataset_files,
         molecules=f"{R}/{{dataset}}/data/molecules.parquet",
     output:
-        f"{R}/{{dataset}}/references/retrieval.parquet",
+        rankings=f"{R}/{{dataset}}/references/retrieval.parquet",
+        null=f"{R}/{{dataset}}/references/retrieval_null.parquet",
     log:
         f"{R}/logs/{{dataset}}/references/retrieve_references.log",
     benchmark:
@@ -121,6 +124,7 @@ rule retrieve_references:
         ENVIRONMENT
     params:
         top=CONFIG.retrieval.top,
+        permutations=CONFIG.retrieval.permutations,
         folds=lambda w: CONFIG.used_folds(w.dataset),
         scaling=scaling,
         code=code("retrieve_references"),

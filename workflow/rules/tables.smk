@@ -39,10 +39,12 @@ rule tabulate_probes:
 rule tabulate_retrieval:
     input:
         measurements=measurements("retrieval.parquet", *RANKED),
+        null=measurements("retrieval_null.parquet", *RANKED),
         selection=selection_file,
     output:
         table=f"{R}/{{dataset}}/retrieval.parquet",
         summary=f"{R}/{{dataset}}/retrieval_summary.parquet",
+        differences=f"{R}/{{dataset}}/retrieval_differences.parquet",
         csv=report(
             f"{R}/{{dataset}}/retrieval.csv",
             category="Drug screens",
@@ -54,6 +56,12 @@ rule tabulate_retrieval:
             category="Drug screens",
             labels={"data set": "{dataset}", "table": "retrieval, mean over seeds"},
             caption="../report/retrieval_summary.rst",
+        ),
+        differences_csv=report(
+            f"{R}/{{dataset}}/retrieval_differences.csv",
+            category="Drug screens",
+            labels={"data set": "{dataset}", "table": "retrieval, differences between methods"},
+            caption="../report/retrieval_differences.rst",
         ),
     log:
         f"{R}/logs/{{dataset}}/tabulate_retrieval.log",

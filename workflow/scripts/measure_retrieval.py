@@ -9,7 +9,8 @@ with job(snakemake):
     measure_retrieval(
         Path(snakemake.input.models),
         Path(snakemake.input.data[0]).parent,
-        Path(snakemake.output[0]),
+        Path(snakemake.output.rankings),
         stage=snakemake.wildcards.stage,
         top=snakemake.params.top,
+        permutations=snakemake.params.permutations,
     )

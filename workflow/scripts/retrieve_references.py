@@ -7,8 +7,9 @@ with job(snakemake):
 
     retrieve_references(
         Path(snakemake.input.data[0]).parent,
-        Path(snakemake.output[0]),
+        Path(snakemake.output.rankings),
         folds=snakemake.params.folds,
         scaling=snakemake.params.scaling,
         top=snakemake.params.top,
+        permutations=snakemake.params.permutations,
     )
