@@ -33,6 +33,7 @@ CODE = {
     "representations": ["representations"],
     "probe_table": ["tables.probes"],
     "retrieval_table": ["tables.retrieval"],
+    "transfer_table": ["tables.transfer"],
     "reconstruction_table": ["tables.reconstruction"],
     "claims": ["paper"],
     "readings": ["readings"],
