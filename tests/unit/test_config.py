@@ -672,6 +672,32 @@ def test_folds(tmp_path):
     assert config.family("lincs_consensus").split.values is None
 
 
+# Transfer
+
+
+def test_transfer_is_measured_where_both_screens_are_run(tmp_path):
+    assert load().transfers() == {"lincs_cells": "lincs_consensus"}
+    assert load("datasets: [lincs_cells]", tmp_path=tmp_path).transfers() == {}
+    assert load("data: {lincs_cells: {transfer_from: null}}", tmp_path=tmp_path).transfers() == {}
+
+
+@pytest.mark.parametrize(
+    ("overlay", "said"),
+    [
+        ("data: {lincs_cells: {transfer_from: lincs_cells}}", "lincs_cells is no other screen under data; name one"),
+        ("data: {lincs_cells: {transfer_from: simulation}}", "simulation is no other screen under data; name one"),
+        ("data: {lincs_cells: {transfer_from: nothing}}", "nothing is no other screen under data; name one"),
+        (
+            "data: {lincs_consensus: {scaling: {view1: {statistics: all}}}}",
+            "lincs_consensus is scaled by statistics of all rows, and this screen's would be among them; set its",
+        ),
+    ],
+)
+def test_screens_that_nothing_can_be_transferred_from(sentences, overlay, said):
+    (sentence,) = sentences(overlay)
+    assert f"lincs_cells: transfer_from: {said}" in sentence
+
+
 # Readings
 
 READING = "{source: simulation, reading: %s, make: {variant: entangled, n: %d, data_seeds: [0], noise: 0}}"
