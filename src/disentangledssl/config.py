@@ -27,6 +27,7 @@ from disentangledssl.settings import (
 )
 
 SELECTED = "selected"
+SCREEN_SPLITS = ("scaffold", "leave_one_out")
 NOISY_PAIRS = 1000  # with fewer, correlations of a sample reach 1 and its information has no bound
 
 
@@ -97,14 +98,19 @@ class LincsSource(Strict):
 class SplitSettings(Strict):
     """How pairs are divided."""
 
-    kind: Literal["random", "group_folds", "group_holdout"] = Field(
+    kind: Literal["random", "group_folds", "group_holdout", "scaffold", "leave_one_out"] = Field(
         description="random: pairs, training and test only; group_folds: whole groups, each tested once; "
-        "group_holdout: whole groups, one split"
+        "group_holdout: whole groups, one split; scaffold: whole scaffolds, each tested once; leave_one_out: a fold "
+        "for each value of a description, tested with molecules that are not trained with"
     )
-    folds: int = Field(ge=1, description="of group_folds; the other kinds make one")
-    train_fraction: float = Field(gt=0, lt=1, description="training and validation together; not of group_folds")
+    folds: int = Field(ge=1, description="of group_folds and scaffold; random and group_holdout make one")
+    train_fraction: float = Field(
+        gt=0, lt=1, description="training and validation together; not of group_folds and scaffold"
+    )
     validation_fraction: float = Field(ge=0, lt=1, description="of all groups, taken from training; not of random")
     seed: int = Field(ge=0)
+    by: Name | None = Field(description="of leave_one_out: a description of the pairs (meta_<by>), such as cell_line")
+    values: list[str] | None = Field(min_length=1, description="of leave_one_out: its values, a fold each")
     use_folds: int | None = Field(ge=1, description="run only the first so many folds; null = all")
 
 
@@ -215,6 +221,10 @@ class ScreenData(FamilyOverrides):
     source: Literal["screen"]
     make: Annotated[ScreenSource | LincsSource, Field(discriminator="screen")]
     decoders: DecoderOverrides = DecoderOverrides()
+    transfer_from: Name | None = Field(
+        default=None,
+        description="screen whose models also rank the molecules of this one, where both are run; null = none",
+    )
 
 
 class Families(Strict):
@@ -248,7 +258,7 @@ class Config(Strict):
         """Return the settings of one data set: its family's, overridden by its own."""
         data = self.data[dataset]
         base = getattr(self.families, data.source).model_dump(exclude_none=False)
-        own = data.model_dump(exclude={"source", "make", "reading", "decoders"}, exclude_unset=True)
+        own = data.model_dump(exclude={"source", "make", "reading", "decoders", "transfer_from"}, exclude_unset=True)
         merged = _merge(base, {key: value for key, value in own.items() if value is not None})
         merged["grids"] = self.grids(dataset)
         return Family.model_validate(_drop_none(merged, Family))
@@ -288,12 +298,19 @@ class Config(Strict):
                 found.setdefault(same[0], []).append(name)
         return found
 
+    def transfers(self) -> dict[str, str]:
+        """Return, by the screen whose molecules are ranked, the screen whose models rank them; both are run."""
+        sources = {name: getattr(self.data[name], "transfer_from", None) for name in self.datasets if name in self.data}
+        return {name: source for name, source in sources.items() if source in self.datasets}
+
     def folds(self, dataset: str) -> int:
         """Return how many folds a data set has (``use_folds`` of them are run)."""
         split, make = self.family(dataset).split, self.data[dataset].make
         if split.kind == "random":
             return len(getattr(make, "data_seeds", [0]))
-        return split.folds if split.kind == "group_folds" else 1
+        if split.kind == "leave_one_out":
+            return len(split.values or [])
+        return split.folds if split.kind in ("group_folds", "scaffold") else 1
 
     def used_folds(self, dataset: str) -> int:
         """Return how many folds of a data set are run."""
@@ -404,7 +421,12 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
         if source == "screen" and (split.kind == "random" or not split.validation_fraction):
             mend = "split by groups with split.validation_fraction above 0"
             yield mistake("split", "a screen needs validation molecules: beta and linear rows are chosen on them", mend)
-        if split.kind == "group_folds" and split.folds < 2:
+        if source == "simulation" and split.kind in SCREEN_SPLITS:
+            yield mistake("split.kind", f"{split.kind} is of drug screens", "use random")
+        if split.kind == "leave_one_out" and not (split.by and split.values):
+            mend = "name a description in split.by and in split.values what is left out of it"
+            yield mistake("split", "leave_one_out of what?", mend)
+        if split.kind in ("group_folds", "scaffold") and split.folds < 2:
             yield mistake(
                 "split.folds", f"{split.folds} fold is no cross-validation", "use 2 or more, or group_holdout"
             )
@@ -417,6 +439,12 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             text = getattr(config.data.get(other), "reading", None)
             if text and text == getattr(config.data[dataset], "reading", None):
                 yield mistake("reading", f"says the same as that of {other}", "say how it departs")
+        origin = getattr(config.data[dataset], "transfer_from", None)
+        if origin == dataset or (origin and getattr(config.data.get(origin), "source", None) != "screen"):
+            yield mistake("transfer_from", f"{origin} is no other screen under data", "name one, or set it to null")
+        elif origin and "all" in [view["statistics"] for view in config.family(origin).scaling.model_dump().values()]:
+            problem = f"{origin} is scaled by statistics of all rows, and this screen's would be among them"
+            yield mistake("transfer_from", problem, "set its scaling to statistics: train")
         make = config.data[dataset].make
         if getattr(make, "variant", None) == "noisy" and make.noise and make.n < NOISY_PAIRS:
             problem = f"{make.n} pairs are too few for the information plane"
@@ -424,7 +452,11 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
         data_seeds = getattr(make, "data_seeds", [])
         if len(data_seeds) > 1 and split.kind != "random":
             yield mistake("split.kind", f"{split.kind} with several make.data_seeds", "use random")
-        for place, values in [("seeds", family.seeds), ("make.data_seeds", data_seeds)] + [
+        for place, values in [
+            ("seeds", family.seeds),
+            ("make.data_seeds", data_seeds),
+            ("split.values", split.values or []),
+        ] + [
             (f"grids.{stage}.{axis}", values) for stage, grid in family.grids.items() for axis, values in grid.items()
         ]:
             if len(set(values)) < len(values):

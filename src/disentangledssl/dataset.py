@@ -12,6 +12,8 @@ A data set is a folder of four Parquet files, and a fifth where the truth is kno
 ``splits.parquet``
     ``id`` (as in ``pairs.parquet``, same order), then ``fold_0``, ``fold_1``, ...: text,
     one of ``train``, ``validation``, ``test``.
+``molecules.parquet`` (drug screens, optional; read by ``structures``)
+    ``id`` (as in ``view2.parquet``), ``smiles``.
 ``latents.parquet`` (simulations)
     ``id`` (as in ``pairs.parquet``, same order), then float32 columns ``zc_0`` ..., ``zs1_0``
     ..., ``zs2_0`` ...

@@ -6,14 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from disentangledssl import references
 from disentangledssl.dataset import PairedDataset, read_dataset
 from disentangledssl.evaluation import retrieval
 from disentangledssl.files import write_table
 from disentangledssl.measurements import measurement_table, reference_run
 from disentangledssl.rankings import null_columns, null_rows, ranking_rows, retrieval_columns, write_rankings
-from disentangledssl.scaling import scale_fold
+from disentangledssl.scaling import scale_fold, scale_view
 from disentangledssl.settings import ScalingSettings
+
+STANDARDISED = ScalingSettings(unit_norm=False, clip_quantile=None, standardise=True, clip=None, statistics="train")
 
 
 def probe_references(dataset_folder: Path, out: Path, *, folds: int, probe: Mapping[str, Any]) -> None:
@@ -49,24 +53,50 @@ def retrieve_references(
     top: Sequence[int],
     permutations: int,
 ) -> None:
-    """Rank by the reference rows: regularised linear CCA and ridge regression (settings chosen on validation).
+    """Rank by the reference rows, whose settings are chosen on validation.
 
-    The null is written beside the rankings, as by :func:`rankings.measure_retrieval`.
+    Regularised linear CCA and ridge regression see the molecules as the methods do. Where ``molecules.parquet`` tells
+    their SMILES, ridge regression also sees fingerprints, and descriptors (standardised on the training molecules), and
+    the nearest neighbours are those of fingerprints. The null is
+    written beside the rankings, as by :func:`rankings.measure_retrieval`.
     """
     dataset = read_dataset(dataset_folder)
     scaling = tuple(ScalingSettings.model_validate(one) for one in scaling)
+    structures = _structures(dataset_folder / "molecules.parquet", dataset)
     rows, null, chosen = [], [], {}
     for fold in range(folds):
-        views = scale_fold(dataset, fold, scaling)
-        train, validation = (_screen_split(dataset, views, fold, split) for split in ("train", "validation"))
-        for name, fit in (("linear_cca", references.regularised_cca), ("ridge", references.ridge)):
-            fitted = fit(train, validation)
+        phenotypes, molecules = scale_fold(dataset, fold, scaling)
+        fits = {"linear_cca": (references.regularised_cca, molecules), "ridge": (references.ridge, molecules)}
+        if structures:
+            bits, values = structures
+            known = np.unique(dataset.rows[1][dataset.pairs_in(fold, "train")])
+            # Bits that tell no training molecule from another say nothing, and are a fit's most costly part.
+            telling = bits[:, np.ptp(bits[known], axis=0) > 0]
+            fits |= {
+                "ridge_fingerprints": (references.ridge, telling),
+                "ridge_descriptors": (references.ridge, scale_view(values, known, STANDARDISED)),
+                "nearest_neighbour": (references.nearest_neighbour, bits),
+            }
+        for name, (fit, described) in fits.items():
+            views = (phenotypes, described)
+            fitted = fit(*(_screen_split(dataset, views, fold, split) for split in ("train", "validation")))
             chosen[f"{name}, fold {fold}"] = fitted.chosen
-            codes = fitted.encode_phenotype(views[0]), fitted.encode_molecule(views[1])
+            codes = fitted.encode_phenotype(phenotypes), fitted.encode_molecule(described)
             rows += ranking_rows(reference_run(name, fold), *codes, dataset, fold, top)
             null += null_rows(reference_run(name, fold), *codes, dataset, fold, top, permutations)
     tables = measurement_table(rows, retrieval_columns(top)), measurement_table(null, null_columns(top))
     write_rankings(out, *tables, dataset, chosen=chosen)
+
+
+def _structures(path: Path, dataset: PairedDataset) -> tuple[np.ndarray, np.ndarray] | None:
+    """Fingerprints and descriptors of the rows of view 2, where their SMILES are known."""
+    if not path.exists():
+        return None
+    # RDKit takes longer to import than the probes' rows here to start.
+    from disentangledssl.structures import descriptors, fingerprints, read_smiles
+
+    smiles = read_smiles(path, dataset.view_ids[1].tolist())
+    return fingerprints(smiles), descriptors(smiles)
 
 
 def _screen_split(dataset: PairedDataset, views, fold: int, split: str):

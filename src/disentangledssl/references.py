@@ -5,9 +5,10 @@ canonical variates with correlation above 0.5, specific = the rest of each view)
 simulation linear CCA reaches the ideal corner of the paper's figures: its data are linear and
 free of noise, so that 50 canonical correlations are 1. This is a finding, not an artefact.
 
-Drug screens: **regularised CCA** and **ridge** regression from molecule features to principal
-components of the phenotypes. Both choose their few settings on the validation molecules (mean
-reciprocal rank per molecule, stated grid), never on test. Choices:
+Drug screens: **regularised CCA**, **ridge** regression from molecule features to principal
+components of the phenotypes, and the **nearest neighbours** of a molecule by its fingerprint. All
+choose their few settings on the validation molecules (mean reciprocal rank per molecule, stated
+grid), never on test. Choices:
 
 - Every molecule *group* weighs the same in means, covariances and fits: a profile has the weight
   1 / (profiles of its group). Else the molecules with hundreds of wells would be the fit.
@@ -21,7 +22,7 @@ Everything is float64 numpy. Source: choice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ RIDGE_COMPONENTS = 64
 RIDGE_STRENGTHS = (100.0, 10.0, 1.0, 0.1, 0.01, 0.001)
 CCA_REGULARISATIONS = (100.0, 10.0, 1.0, 0.1, 0.01)
 CCA_COMPONENTS = (8, 16, 32, 64, 128)
+NEIGHBOURS = (20, 10, 5, 3, 1)
 # Directions with less than this share of the largest variance are rounding of float32 data.
 SMALLEST_VARIANCE = 1e-10
 BLOCK = 8192  # rows held in float64 at once
@@ -230,7 +232,7 @@ def ridge(
     """
     moments = _moments(train.phenotypes, train.molecules[train.truth], train.weights())
     phenotypes, molecules = moments.views
-    principal = phenotypes.basis[:, -components:][:, ::-1]
+    principal = _principal(phenotypes, components)
     target = molecules.basis.T @ moments.cross.T @ principal
     fitted, grid = [], []
     for strength in strengths:
@@ -242,6 +244,71 @@ def ridge(
         fitted.append(encoders)
         grid.append({"strength": strength, "validation_mrr": _validation_mrr(*encoders, validation)})
     return _best(fitted, grid)
+
+
+def nearest_neighbour(
+    train: ScreenSplit,
+    validation: ScreenSplit,
+    *,
+    neighbours: Sequence[int] = NEIGHBOURS,
+    components: int = RIDGE_COMPONENTS,
+) -> Reference:
+    """Give a molecule the mean phenotype of the training molecules that are most similar to it.
+
+    A profile's code is its principal components, as in :func:`ridge`; a molecule's code the mean over its nearest
+    training molecules, weighted by :func:`tanimoto`, of the mean code of their profiles. It is 0, the mean
+    phenotype, where no training molecule has a bit in common. Of equally similar molecules at the border those that
+    come first in ``train.molecules`` are taken.
+
+    Parameters
+    ----------
+    train, validation : ScreenSplit
+        Their ``molecules`` are fingerprints of 0 and 1.
+    neighbours : sequence of int
+        Grid of how many are averaged, smoothest first; cut to the training molecules.
+    components : int
+        Principal components, at most the rank of the training phenotypes.
+
+    Raises
+    ------
+    ValueError
+        If validation has no profile, or the phenotypes are constant or hold NaN or infinity.
+    """
+    phenotypes = _view(train.phenotypes, train.weights(), 1)
+    encode_phenotype = _affine(phenotypes.mean, _principal(phenotypes, components))
+    count = len(train.molecules)
+    profiles = np.bincount(train.truth, minlength=count)
+    sums = [np.bincount(train.truth, column, count) for column in encode_phenotype(train.phenotypes).T]
+    codes = np.stack(sums, axis=1) / profiles[:, None]
+
+    def encoder(kept: int) -> Callable[[np.ndarray], np.ndarray]:
+        def encode(molecules: np.ndarray) -> np.ndarray:
+            similar = tanimoto(molecules, train.molecules)
+            nearest = np.argsort(-similar, axis=1, kind="stable")[:, :kept]
+            weights = np.take_along_axis(similar, nearest, axis=1)
+            weights /= np.maximum(weights.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+            return np.einsum("mn,mnd->md", weights, codes[nearest])
+
+        return encode
+
+    fitted, grid = [], []
+    for kept in dict.fromkeys(min(kept, count) for kept in neighbours):
+        fitted.append((encode_phenotype, encoder(kept)))
+        grid.append({"neighbours": kept, "validation_mrr": _validation_mrr(*fitted[-1], validation)})
+    return _best(fitted, grid)
+
+
+def tanimoto(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the Tanimoto similarities of fingerprints, ``(rows of first, rows of second)``: bits in common by bits.
+
+    Two fingerprints without a bit have the similarity 0.
+
+    >>> tanimoto(np.array([[1, 1, 0]]), np.array([[0, 1, 1], [1, 1, 0], [0, 0, 0]])).round(2).tolist()
+    [[0.33, 1.0, 0.0]]
+    """
+    common = (first @ second.T).astype(np.float64)
+    either = first.sum(axis=1)[:, None] + second.sum(axis=1) - common
+    return common / np.maximum(either, 1)
 
 
 def _best(fitted: list[tuple], grid: list[dict[str, Any]]) -> Reference:
@@ -275,33 +342,48 @@ class _Moments(NamedTuple):
 
 
 def _moments(x1: np.ndarray, x2: np.ndarray, weights: np.ndarray | None) -> _Moments:
-    """Weighted means and covariances, in blocks: a screen of 69,000 x 978 is 0.5 GB in float64."""
     if len(x1) != len(x2) or not len(x1):
         raise ValueError(f"views of {len(x1)} and {len(x2)} rows do not pair")
     weights = np.ones(len(x1)) if weights is None else weights
-    weights = weights / weights.sum()
-    blocks = [slice(start, start + BLOCK) for start in range(0, len(x1), BLOCK)]
+    views = _view(x1, weights, 1), _view(x2, weights, 2)
+    cross = np.zeros((len(views[0].mean), len(views[1].mean)))
+    for first, second in zip(
+        *(_centred(x, view.mean, weights) for x, view in zip((x1, x2), views, strict=True)), strict=True
+    ):
+        cross += first.T @ second
+    return _Moments(views, cross)
+
+
+def _view(x: np.ndarray, weights: np.ndarray, number: int) -> _View:
+    shares = weights / weights.sum()
     # Means from the first row on, so that a constant column is centred to exact zeros.
-    means = [x[0] + sum(weights[block] @ (x[block] - x[0].astype(np.float64)) for block in blocks) for x in (x1, x2)]
-    if not all(np.isfinite(mean).all() for mean in means):
-        raise ValueError("a view holds NaN or infinity")
-    within = [np.zeros((len(mean), len(mean))) for mean in means]
-    cross = np.zeros((len(means[0]), len(means[1])))
-    for block in blocks:
-        root = np.sqrt(weights[block])[:, None]
-        centred = [root * (x[block] - mean) for x, mean in zip((x1, x2), means, strict=True)]
-        for covariance, x in zip(within, centred, strict=True):
-            covariance += x.T @ x
-        cross += centred[0].T @ centred[1]
-    return _Moments((_view(means[0], within[0], 1), _view(means[1], within[1], 2)), cross)
-
-
-def _view(mean: np.ndarray, covariance: np.ndarray, number: int) -> _View:
+    first = x[0].astype(np.float64)
+    mean = x[0] + sum(shares[block] @ (x[block] - first) for block in _blocks(len(x)))
+    if not np.isfinite(mean).all():
+        raise ValueError(f"view {number} holds NaN or infinity")
+    covariance = np.zeros((len(mean), len(mean)))
+    for centred in _centred(x, mean, weights):
+        covariance += centred.T @ centred
     variances, basis = np.linalg.eigh(covariance)
     kept = variances > SMALLEST_VARIANCE * variances.max(initial=0)
     if not kept.any():
         raise ValueError(f"view {number} is constant over the training pairs")
     return _View(mean, basis[:, kept], variances[kept], float(np.trace(covariance) / len(mean)))
+
+
+def _centred(x: np.ndarray, mean: np.ndarray, weights: np.ndarray) -> Iterator[np.ndarray]:
+    """Weighted and centred rows, in blocks: a screen of 69,000 x 978 is 0.5 GB in float64."""
+    root = np.sqrt(weights / weights.sum())[:, None]
+    for block in _blocks(len(x)):
+        yield root[block] * (x[block] - mean)
+
+
+def _blocks(rows: int) -> list[slice]:
+    return [slice(start, start + BLOCK) for start in range(0, rows, BLOCK)]
+
+
+def _principal(view: _View, components: int) -> np.ndarray:
+    return view.basis[:, -components:][:, ::-1]
 
 
 def _solve_cca(moments: _Moments, regularisation: float) -> LinearCCA:

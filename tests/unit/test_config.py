@@ -217,6 +217,23 @@ ONE_MISTAKE = {
         "cell_injury: split: a screen needs validation molecules",
         "beta and linear rows are chosen on them; split by groups with split.validation_fraction above 0",
     ),
+    "simulation split by scaffold": (
+        "datasets: [simulation]\nfamilies: {simulation: {split: {kind: scaffold, folds: 2}}}",
+        "simulation: split.kind: scaffold is of drug screens; use random",
+    ),
+    "one fold of scaffolds": (
+        "datasets: [cell_injury]\nfamilies: {screen: {split: {kind: scaffold, folds: 1}}}",
+        "cell_injury: split.folds: 1 fold is no cross-validation",
+    ),
+    "nothing to leave out": (
+        "datasets: [lincs_cells]\ndata: {lincs_cells: {split: {kind: leave_one_out, by: cell_line}}}",
+        "lincs_cells: split: leave_one_out of what?; name a description in split.by and in split.values what is left",
+    ),
+    "a line left out twice": (
+        "datasets: [lincs_cells]\n"
+        "data: {lincs_cells: {split: {kind: leave_one_out, by: cell_line, values: [PC3, PC3]}}}",
+        "lincs_cells: split.values: holds a value twice (PC3, PC3); list each once",
+    ),
     "screen split by pairs": (
         "datasets: [cell_injury]\nfamilies: {screen: {split: {kind: random}}}",
         "cell_injury: split: a screen needs validation molecules",
@@ -647,6 +664,38 @@ def test_folds(tmp_path):
     assert config.used_folds("lincs_cells") == 4
     config = load("families: {screen: {split: {kind: group_holdout, folds: 4}}}", tmp_path=tmp_path)
     assert config.folds("lincs_cells") == 1
+    config = load("families: {screen: {split: {kind: scaffold, folds: 4}}}", tmp_path=tmp_path)
+    assert config.folds("lincs_cells") == 4
+    left_out = "{kind: leave_one_out, by: cell_line, values: [PC3, MCF7], use_folds: 1}"
+    config = load(f"data: {{lincs_cells: {{split: {left_out}}}}}", tmp_path=tmp_path)
+    assert (config.folds("lincs_cells"), config.used_folds("lincs_cells")) == (2, 1)
+    assert config.family("lincs_consensus").split.values is None
+
+
+# Transfer
+
+
+def test_transfer_is_measured_where_both_screens_are_run(tmp_path):
+    assert load().transfers() == {"lincs_cells": "lincs_consensus"}
+    assert load("datasets: [lincs_cells]", tmp_path=tmp_path).transfers() == {}
+    assert load("data: {lincs_cells: {transfer_from: null}}", tmp_path=tmp_path).transfers() == {}
+
+
+@pytest.mark.parametrize(
+    ("overlay", "said"),
+    [
+        ("data: {lincs_cells: {transfer_from: lincs_cells}}", "lincs_cells is no other screen under data; name one"),
+        ("data: {lincs_cells: {transfer_from: simulation}}", "simulation is no other screen under data; name one"),
+        ("data: {lincs_cells: {transfer_from: nothing}}", "nothing is no other screen under data; name one"),
+        (
+            "data: {lincs_consensus: {scaling: {view1: {statistics: all}}}}",
+            "lincs_consensus is scaled by statistics of all rows, and this screen's would be among them; set its",
+        ),
+    ],
+)
+def test_screens_that_nothing_can_be_transferred_from(sentences, overlay, said):
+    (sentence,) = sentences(overlay)
+    assert f"lincs_cells: transfer_from: {said}" in sentence
 
 
 # Readings

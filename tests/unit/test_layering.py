@@ -76,7 +76,13 @@ ONLY = {
 NEVER = {
     ("evaluation", "tables", "figures"): ("training", "methods", "decoders"),
     ("measurements",): ("training",),
-    ("sources", "features", "splits", "dataset"): ("training", "methods", "evaluation", "tables", "figures"),
+    ("sources", "features", "splits", "screen_splits", "structures", "dataset"): (
+        "training",
+        "methods",
+        "evaluation",
+        "tables",
+        "figures",
+    ),
     ("training", "methods", "representations", "batches", "decoders"): (
         "evaluation",
         "tables",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from disentangledssl import references
 from disentangledssl.checkpoints import load_models, save_models
-from disentangledssl.dataset import PairedDataset, read_dataset
+from disentangledssl.dataset import PairedDataset, read_dataset, write_view
 from disentangledssl.diagnostics import bottleneck_rows, information_rows
 from disentangledssl.evaluation.latent_regression import latent_r2
 from disentangledssl.evaluation.linear_probe import probe_accuracies
@@ -22,13 +23,14 @@ from disentangledssl.evaluation.retrieval import (
     retrieval_rows,
     summarise,
 )
-from disentangledssl.files import read_table, table_info
+from disentangledssl.files import read_table, table_info, write_table
 from disentangledssl.measurements import RUN_COLUMNS, measurement_table, reference_run, run_columns
 from disentangledssl.probes import PROBE_COLUMNS, probe_models
 from disentangledssl.rankings import measure_retrieval, null_columns, ranking_rows, retrieval_columns
 from disentangledssl.reference_rows import probe_references, retrieve_references
 from disentangledssl.representations import Models
 from disentangledssl.runs import expand, spell
+from disentangledssl.structures import descriptors
 from disentangledssl.training import train_stack
 
 PROBE = {"solver": "exact", "max_iter": 200}
@@ -508,6 +510,78 @@ def test_retrieval_of_the_references(tiny, plain, tmp_path):
                 if (row["run"], row["fold"], row["split"], way_of(row)) == (name, fold, "test", PAPERS_WAY)
             ]
             assert found == sorted(set(dataset.groups[dataset.pairs_in(fold, "test")]))
+
+
+@pytest.fixture
+def with_structures(tiny, tmp_path):
+    """The tiny screen with a SMILES for each molecule: chains and rings of many lengths."""
+    folder = tmp_path / "data"
+    shutil.copytree(tiny, folder)
+    ids = read_dataset(folder).view_ids[1].tolist()
+    smiles = ["C" * (1 + k % 12) + ("O" if k % 2 else "N") + "c1ccccc1" * (k % 3 > 0) for k in range(len(ids))]
+    table = pa.table({"id": ids[::-1], "smiles": smiles[::-1]})  # in an order of its own
+    write_table(folder / "molecules.parquet", table)
+    return folder, smiles
+
+
+def test_references_from_structures(with_structures, plain, tmp_path):
+    folder, smiles = with_structures
+    retrieve_references(
+        folder, tmp_path / "retrieval.parquet", folds=2, scaling=[plain, plain], top=[1], permutations=2
+    )
+    table = read_table(tmp_path / "retrieval.parquet")
+    names = ("linear_cca", "ridge", "ridge_fingerprints", "ridge_descriptors", "nearest_neighbour")
+    assert set(table_info(table)["chosen"]) == {f"{name}, fold {k}" for name in names for k in (0, 1)}
+    # By hand, for fold 1: descriptors in units of the training molecules.
+    dataset = read_dataset(folder)
+    x = descriptors(smiles).astype(float)
+    known = x[np.unique(dataset.rows[1][dataset.pairs_in(1, "train")])]
+    x = ((x - known.mean(0)) / np.where(known.std(0) > 0, known.std(0), np.inf)).astype(np.float32)
+
+    def split(name):
+        pairs = dataset.pairs_in(1, name)
+        pool, truth = candidate_pool(dataset.rows[1][pairs])
+        return references.ScreenSplit(dataset.views[0][dataset.rows[0][pairs]], x[pool], truth, dataset.groups[pairs])
+
+    fitted, test = references.ridge(split("train"), split("validation")), split("test")
+    expected = retrieval_rows(
+        fitted.encode_phenotype(test.phenotypes), fitted.encode_molecule(test.molecules), test.truth, test.groups
+    )
+    found = [row["mrr"] for row in table.to_pylist()
+             if (row["run"], row["fold"], row["split"]) == ("ridge_descriptors", 1, "test")
+             and (row["direction"], row["replicates"]) == (DIRECTIONS[0], REPLICATES[0])]  # fmt: skip
+    np.testing.assert_allclose(found, expected["mrr"])
+
+
+@pytest.mark.parametrize("name", ["ridge_fingerprints", "ridge_descriptors", "nearest_neighbour"])
+def test_references_from_structures_never_see_the_test(with_structures, plain, tmp_path, name):
+    """Other structures and phenotypes of the test molecules change neither what was chosen nor a validation row."""
+    folder, _ = with_structures
+    dataset = read_dataset(folder)
+    test = dataset.pairs_in(0, "test")
+    answers = []
+    for changed in (False, True):
+        if changed:
+            phenotypes, molecules = (read_table(folder / f"{file}.parquet") for file in ("view1", "molecules"))
+            rows = set(dataset.ids[test])  # a profile's id is its pair's
+            values = {column: [0.0 if k in rows else v for k, v in zip(phenotypes["id"].to_pylist(),
+                      phenotypes[column].to_pylist(), strict=True)] for column in dataset.features[0]}  # fmt: skip
+            write_view(folder / "view1.parquet", phenotypes["id"].to_pylist(),
+                       np.stack([*values.values()], axis=1), dataset.features[0])  # fmt: skip
+            held_out = set(dataset.view_ids[1][dataset.rows[1][test]])
+            smiles = [
+                "FC(F)(F)c1ncncc1" if one in held_out else text
+                for one, text in zip(molecules["id"].to_pylist(), molecules["smiles"].to_pylist(), strict=True)
+            ]
+            write_table(folder / "molecules.parquet", pa.table({"id": molecules["id"], "smiles": smiles}))
+        retrieve_references(folder, tmp_path / "out", folds=1, scaling=[plain, plain], top=[1], permutations=2)
+        table = read_table(tmp_path / "out")
+        rows = [row for row in table.to_pylist() if row["run"] == name]
+        answers.append((table_info(table)["chosen"][f"{name}, fold 0"],
+                        [row for row in rows if row["split"] == "validation"],
+                        [row for row in rows if row["split"] == "test"]))  # fmt: skip
+    assert answers[0][:2] == answers[1][:2]
+    assert answers[0][2] != answers[1][2], "the test itself did change"
 
 
 def test_the_same_measurement_is_the_same_bytes(models, tiny, tmp_path):

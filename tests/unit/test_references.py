@@ -16,9 +16,11 @@ from disentangledssl.references import (
     ScreenSplit,
     chance,
     linear_cca,
+    nearest_neighbour,
     probe_references,
     regularised_cca,
     ridge,
+    tanimoto,
 )
 
 
@@ -258,3 +260,69 @@ def test_empty_validation_is_refused(fit):
     none = ScreenSplit(np.zeros((0, 25)), np.zeros((0, 10)), np.zeros(0, int), np.zeros(0, str))
     with pytest.raises(ValueError, match="validation has no profile"):
         fit(screen(6, 0), none)
+
+
+# ---------------------------------------------------------------- nearest neighbours
+
+
+def fingerprint_screen(molecules, seed, bits=24):
+    """Molecules whose bits drive the phenotype; several profiles each."""
+    rng = np.random.default_rng(seed)
+    fingerprints = (rng.uniform(size=(molecules, bits)) < 0.3).astype(np.float32)
+    truth = np.repeat(np.arange(molecules), rng.integers(1, 4, size=molecules))
+    effect = np.random.default_rng(98).normal(size=(bits, 25))
+    phenotypes = fingerprints[truth] @ effect + rng.normal(size=(len(truth), 25))
+    return ScreenSplit(phenotypes.astype(np.float32), fingerprints, truth, truth.astype(str))
+
+
+def likeness(a, b):
+    """Tanimoto similarity of two fingerprints, from sets."""
+    a, b = (set(np.flatnonzero(one).tolist()) for one in (a, b))
+    return len(a & b) / len(a | b) if a | b else 0.0
+
+
+def test_tanimoto_is_that_of_sets():
+    first, second = (fingerprint_screen(9, seed).molecules for seed in (0, 1))
+    first[3] = second[5] = 0
+    expected = [[likeness(a, b) for b in second] for a in first]
+    np.testing.assert_allclose(tanimoto(first, second), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("kept", [1, 3, 100])
+def test_a_molecule_has_the_weighted_mean_phenotype_of_its_neighbours(kept):
+    train, validation = fingerprint_screen(30, 0), fingerprint_screen(12, 1)
+    validation.molecules[4] = 0  # nothing is like it
+    found = nearest_neighbour(train, validation, neighbours=(kept,), components=5)
+    codes = found.encode_phenotype(train.phenotypes)
+    for molecule, code in zip(validation.molecules, found.encode_molecule(validation.molecules), strict=True):
+        similar = [likeness(molecule, other) for other in train.molecules]
+        nearest = sorted(range(30), key=lambda k, similar=similar: (-similar[k], k))[:kept]
+        total = sum(similar[k] for k in nearest)
+        means = [codes[train.truth == k].mean(axis=0) for k in nearest]
+        expected = sum(similar[k] / total * mean for k, mean in zip(nearest, means, strict=True)) if total else 0 * code
+        np.testing.assert_allclose(code, expected, atol=1e-9)
+
+
+def test_phenotypes_of_neighbours_are_ridges():
+    train, validation = fingerprint_screen(30, 0), fingerprint_screen(12, 1)
+    codes = [fit(train, validation, components=6).encode_phenotype(validation.phenotypes)
+             for fit in (ridge, nearest_neighbour)]  # fmt: skip
+    np.testing.assert_array_equal(*codes)
+
+
+def test_the_number_of_neighbours_is_the_best_on_validation():
+    train, validation = fingerprint_screen(60, 0), fingerprint_screen(25, 1)
+    found = nearest_neighbour(train, validation)
+    scores = {
+        kept: mrr(nearest_neighbour(train, validation, neighbours=(kept,)), validation) for kept in (20, 10, 5, 3, 1)
+    }
+    assert {row["neighbours"]: row["validation_mrr"] for row in found.grid} == pytest.approx(scores)
+    assert len(set(scores.values())) > 1, "else the choice could be any"
+    assert scores[found.chosen["neighbours"]] == max(scores.values())
+    # 4 training molecules have no 5 neighbours.
+    assert [row["neighbours"] for row in nearest_neighbour(fingerprint_screen(4, 0), validation).grid] == [4, 3, 1]
+
+
+def test_neighbours_find_unseen_molecules():
+    reference = nearest_neighbour(fingerprint_screen(200, 0), fingerprint_screen(30, 1))
+    assert mrr(reference, fingerprint_screen(30, 2)) > 2 * random_metrics(30)["mrr"]

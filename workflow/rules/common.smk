@@ -13,7 +13,7 @@ REPOSITORY = Path(workflow.current_basedir).parent.parent
 sys.path.insert(0, str(REPOSITORY / "src"))
 
 try:
-    from disentangledssl.config import STAGES, load_config
+    from disentangledssl.config import SCREEN_SPLITS, STAGES, load_config
     from disentangledssl.errors import InputError
     from disentangledssl.plan import Plan, code, presets_with, run_gb
     from disentangledssl.sources.catalogue import load_catalogue
@@ -36,7 +36,9 @@ except InputError as error:
 
 SIMULATIONS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "simulation"]
 SCREENS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "screen"]
+SCREEN_SPLIT = [name for name in SCREENS if CONFIG.family(name).split.kind in SCREEN_SPLITS]
 LINCS = [name for name in SCREENS if CONFIG.data[name].make.screen == "lincs"]
+TRANSFERS = CONFIG.transfers()
 BUNDLED = [name for name in SCREENS if name not in LINCS]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 # Of drug screens: shared representations to rank molecules by (step 2 has those of step 1), and both kinds to decode.
@@ -91,6 +93,7 @@ wildcard_constraints:
 
 
 DATASET_FILES = [f"{R}/{{dataset}}/data/{name}.parquet" for name in ("view1", "view2", "pairs", "splits")]
+MOLECULES = f"{R}/{{dataset}}/data/molecules.parquet"
 
 
 def dataset_files(wildcards):
@@ -174,14 +177,23 @@ def measurements(name, *stages):
     return files
 
 
-def wanted_runs(*stages):
+def transfer_measurements(wildcards):
+    """How all stacks of the other screen, and its reference rows, rank the molecules of this one."""
+    folder, source = f"{R}/{wildcards.dataset}/transfer", TRANSFERS[wildcards.dataset]
+    stacks = [f"{stage}/{stack.id}" for stage in RANKED for stack in PLAN.stacks.get((source, stage), [])]
+    return [f"{folder}/{stack}/retrieval.parquet" for stack in [*stacks, "references"]]
+
+
+def wanted_of(dataset, *stages):
     """`stage/run` of the runs that the config asks for; sorted, so that a grid's order changes nothing."""
-    return lambda wildcards: sorted(
-        f"{stage}/{run}"
-        for stage in stages
-        if (wildcards.dataset, stage) in PLAN.stacks
-        for run in PLAN.wanted(wildcards.dataset, stage)
+    return sorted(
+        f"{stage}/{run}" for stage in stages if (dataset, stage) in PLAN.stacks for run in PLAN.wanted(dataset, stage)
     )
+
+
+def wanted_runs(*stages):
+    """The runs that the config asks for, of the data set in the wildcards."""
+    return lambda wildcards: wanted_of(wildcards.dataset, *stages)
 
 
 def summaries_of(variant):
@@ -202,9 +214,14 @@ def has_betas(dataset):
     return (dataset, "step1") in PLAN.stacks
 
 
-def selection_file(wildcards):
+def selection_of(dataset):
     """The choice of beta, where there is one."""
-    return [f"{R}/{wildcards.dataset}/selection.json"] if has_betas(wildcards.dataset) else []
+    return [f"{R}/{dataset}/selection.json"] if has_betas(dataset) else []
+
+
+def selection_file(wildcards):
+    """The choice of beta of the data set in the wildcards, where there is one."""
+    return selection_of(wildcards.dataset)
 
 
 def run_stack(wildcards):
@@ -289,7 +306,7 @@ def screen_outputs():
         outputs += [f"{R}/{name}/{table}{kind}.csv" for table in tables for kind in ("", "_summary")]
         outputs.append(f"{R}/{name}/retrieval_differences.csv")
         outputs += [f"{R}/{name}/{figure}.png" for figure in figures_of(name)]
-    return outputs
+    return outputs + [f"{R}/{name}/transfer.csv" for name in TRANSFERS]
 
 
 def write_run_manifest():

@@ -120,15 +120,40 @@ rule split_dataset:
         f"{R}/logs/{{dataset}}/split_dataset.log",
     benchmark:
         f"{R}/benchmarks/{{dataset}}/split_dataset.tsv"
+    wildcard_constraints:
+        dataset=one_of([name for name in CONFIG.datasets if name not in SCREEN_SPLIT]),
     conda:
         ENVIRONMENT
     params:
-        split=lambda w: CONFIG.family(w.dataset).split.model_dump(exclude={"use_folds"}),
+        split=lambda w: CONFIG.family(w.dataset).split.model_dump(exclude={"use_folds", "by", "values"}),
         code=code("split"),
     message:
         "Splitting {wildcards.dataset}"
     script:
         "../scripts/split_dataset.py"
+
+
+rule split_screen:
+    input:
+        pairs=f"{R}/{{dataset}}/data/pairs.parquet",
+        molecules=f"{R}/{{dataset}}/data/molecules.parquet",
+    output:
+        f"{R}/{{dataset}}/data/splits.parquet",
+    log:
+        f"{R}/logs/{{dataset}}/split_screen.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/split_screen.tsv"
+    wildcard_constraints:
+        dataset=one_of(SCREEN_SPLIT),
+    conda:
+        ENVIRONMENT
+    params:
+        split=lambda w: CONFIG.family(w.dataset).split.model_dump(exclude={"use_folds"}),
+        code=code("split_screen"),
+    message:
+        "Splitting {wildcards.dataset}"
+    script:
+        "../scripts/split_screen.py"
 
 
 rule not_in_this_config:

@@ -110,6 +110,7 @@ rule measure_reconstruction:
 rule retrieve_references:
     input:
         data=dataset_files,
+        molecules=f"{R}/{{dataset}}/data/molecules.parquet",
     output:
         rankings=f"{R}/{{dataset}}/references/retrieval.parquet",
         null=f"{R}/{{dataset}}/references/retrieval_null.parquet",

@@ -1,0 +1,117 @@
+"""Molecules as what structures alone tell: fingerprints, classical descriptors, scaffolds, and what one molecule is.
+
+They come from the SMILES of ``molecules.parquet`` (docs/data.md), which all screens of this repository have.
+
+Source: Morgan fingerprints of radius 2 (ECFP4), Rogers and Hahn, J. Chem. Inf. Model. 50, 742 (2010); scaffolds of
+Bemis and Murcko, J. Med. Chem. 39, 2887 (1996); QED, Bickerton et al., Nature Chem. 4, 90 (2012). Choice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from rdkit import Chem
+from rdkit.Chem import Crippen, Descriptors, Lipinski, rdFingerprintGenerator, rdMolDescriptors
+from rdkit.Chem.MolStandardize import rdMolStandardize
+from rdkit.Chem.QED import qed
+from rdkit.Chem.Scaffolds import MurckoScaffold
+from rdkit.rdBase import BlockLogs
+
+from disentangledssl.errors import InputError, first_few
+from disentangledssl.files import read_table
+from disentangledssl.mol2vec import parse
+
+BITS = 2048
+DESCRIPTORS = {
+    "weight": Descriptors.MolWt,
+    "heavy_atoms": Lipinski.HeavyAtomCount,
+    "heteroatoms": Lipinski.NumHeteroatoms,
+    "charge": Chem.GetFormalCharge,
+    "logp": Crippen.MolLogP,
+    "molar_refractivity": Crippen.MolMR,
+    "tpsa": rdMolDescriptors.CalcTPSA,
+    "surface": rdMolDescriptors.CalcLabuteASA,
+    "donors": Lipinski.NumHDonors,
+    "acceptors": Lipinski.NumHAcceptors,
+    "rotatable_bonds": Lipinski.NumRotatableBonds,
+    "rings": rdMolDescriptors.CalcNumRings,
+    "aromatic_rings": rdMolDescriptors.CalcNumAromaticRings,
+    "aliphatic_rings": rdMolDescriptors.CalcNumAliphaticRings,
+    "fraction_sp3": rdMolDescriptors.CalcFractionCSP3,
+    "qed": qed,
+}
+
+_morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=BITS)
+
+
+def read_smiles(path: str | os.PathLike[str], ids: Sequence[str]) -> list[str]:
+    """Read the SMILES of the molecules with these ids from ``molecules.parquet``, in the order of the ids.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, is no text or has gaps, an id stands there twice or not at all, or a SMILES that is
+        asked for cannot be parsed.
+    """
+    table = read_table(path)
+    for name in ("id", "smiles"):
+        if name not in table.column_names:
+            raise InputError(path, f"column {name}", "is missing", f"add it (found: {first_few(table.column_names)})")
+        kind = table.schema.field(name).type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)) or table[name].null_count:
+            raise InputError(path, f"column {name}", "is not text in every row", "give each molecule one text")
+    place: dict[str, int] = {}
+    smiles = table["smiles"].to_pylist()
+    for row, name in enumerate(table["id"].to_pylist()):
+        if name in place:
+            raise InputError(path, f"column id, rows {place[name]} and {row}", f'"{name}" appears twice', "keep one")
+        place[name] = row
+    for name in ids:
+        if name not in place:
+            raise InputError(path, "column id", f'molecule "{name}" of view 2 is missing', "add its row")
+        if parse(smiles[place[name]]) is None:
+            problem = f'"{smiles[place[name]]}" cannot be parsed'
+            raise InputError(path, f"column smiles, row {place[name]}", problem, "correct it")
+    return [smiles[place[name]] for name in ids]
+
+
+def fingerprints(smiles: Sequence[str]) -> np.ndarray:
+    """Return Morgan fingerprints of radius 2, ``(molecules, 2048)``, float32 of 0 and 1."""
+    return np.stack([_morgan.GetFingerprintAsNumPy(parse(text)) for text in smiles]).astype(np.float32)
+
+
+def descriptors(smiles: Sequence[str]) -> np.ndarray:
+    """Return the physico-chemical descriptors of ``DESCRIPTORS``, ``(molecules, 16)``, float32, as RDKit has them."""
+    with BlockLogs():
+        molecules = map(parse, smiles)
+        return np.array([[kind(molecule) for kind in DESCRIPTORS.values()] for molecule in molecules], np.float32)
+
+
+def skeleton(smiles: str) -> str:
+    """Return the first block of the InChIKey of a molecule's largest part: the same for its salts and stereo forms.
+
+    Text without an InChIKey (RDKit writes none for some) stands for itself.
+
+    >>> skeleton("C[C@H](N)C(=O)O.Cl") == skeleton("C[C@@H](N)C(=O)O")
+    True
+    """
+    with BlockLogs():
+        key = Chem.MolToInchiKey(rdMolStandardize.FragmentParent(parse(smiles)))
+    return key[:14] or smiles
+
+
+def scaffold(smiles: str) -> str:
+    """Return the Bemis-Murcko scaffold of a molecule's largest part: its rings and what links them, as SMILES.
+
+    Stereo is left out; atoms bound to the scaffold by a double bond belong to it (RDKit's reading). Empty without a
+    ring.
+
+    >>> scaffold("OC(=O)c1ccccc1.[Na]"), scaffold("CCO")
+    ('c1ccccc1', '')
+    """
+    with BlockLogs():
+        parent = Chem.MolToSmiles(rdMolStandardize.FragmentParent(parse(smiles)))
+        return MurckoScaffold.MurckoScaffoldSmiles(parent)
