@@ -49,7 +49,7 @@ def retrieve_references(
     rows, chosen = [], {}
     for fold in range(folds):
         views = scale_fold(dataset, fold, scaling)
-        train, validation = (_screen_split(dataset, views, fold, split) for split in ("train", "validation"))
+        train, validation = (screen_split(dataset, views, fold, split) for split in ("train", "validation"))
         for name, fit in (("linear_cca", references.regularised_cca), ("ridge", references.ridge)):
             fitted = fit(train, validation)
             chosen[f"{name}, fold {fold}"] = fitted.chosen
@@ -60,7 +60,8 @@ def retrieve_references(
     write_table(out, measurement_table(rows, retrieval_columns(top)), {"dataset": dict(dataset.info), "chosen": chosen})
 
 
-def _screen_split(dataset: PairedDataset, views, fold: int, split: str):
+def screen_split(dataset: PairedDataset, views, fold: int, split: str) -> references.ScreenSplit:
+    """Return one split of one fold, from both views scaled as the methods see them."""
     pairs = dataset.pairs_in(fold, split)
     pool, truth = retrieval.candidate_pool(dataset.rows[1][pairs])
     return references.ScreenSplit(views[0][dataset.rows[0][pairs]], views[1][pool], truth, dataset.groups[pairs])

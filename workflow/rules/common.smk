@@ -38,6 +38,8 @@ SIMULATIONS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "
 SCREENS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "screen"]
 LINCS = [name for name in SCREENS if CONFIG.data[name].make.screen == "lincs"]
 BUNDLED = [name for name in SCREENS if name not in LINCS]
+# One consensus profile a drug, of no one line, dose or time: nothing to probe representations for.
+DESCRIBED = [name for name in SCREENS if CONFIG.data[name].make.screen != "lincs_consensus"]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 # Of drug screens: shared representations to rank molecules by (step 2 has those of step 1), and both kinds to decode.
 RANKED = [stage for stage in STAGES if stage != "step2"]
@@ -280,6 +282,7 @@ def screen_outputs():
     outputs = []
     for name in SCREENS:
         tables = ["retrieval"] + ["reconstruction"] * any((name, stage) in PLAN.stacks for stage in DECODED)
+        tables += ["contents"] * (name in DESCRIBED)
         outputs += [f"{R}/{name}/{table}{kind}.csv" for table in tables for kind in ("", "_summary")]
         outputs += [f"{R}/{name}/{figure}.png" for figure in figures_of(name)]
     return outputs
