@@ -6,7 +6,8 @@
 - ``neighbours1``, ``neighbours5``, ``neighbours10``: share of a test molecule's nearest that have its class
   (``evaluation.neighbours``), where the class is one of the molecule.
 
-``chance`` stands beside each. Codes of molecules (view 2) are measured for what is of the molecule, each molecule once.
+``chance`` stands beside each; a nuisance has also that of a guess that knows cell line and time (``chance_in_strata``), in
+which plates lie, so that only what is above it tells of the plate itself. Codes of molecules (view 2) are measured for what is of the molecule, each molecule once.
 Reference rows: the scaled views as principal components of the methods' width (``raw``) and regularised linear CCA.
 Source: choice; the paper shows none of this for screens.
 """
@@ -32,8 +33,8 @@ from disentangledssl.timings import phase
 
 CONTENT_COLUMNS = RUN_COLUMNS | {
     "representation": pa.string(), "width": pa.int64(), "target": pa.string(), "kind": pa.string(),
-    "metric": pa.string(), "value": pa.float64(), "chance": pa.float64(), "classes": pa.int64(),
-    "profiles": pa.int64(), "unseen": pa.int64(),
+    "metric": pa.string(), "value": pa.float64(), "chance": pa.float64(), "chance_in_strata": pa.float64(),
+    "classes": pa.int64(), "profiles": pa.int64(), "unseen": pa.int64(),
 }  # fmt: skip
 MOST_PROFILES = 20_000  # of a split that are used
 SPLITS = ("train", "validation", "test")
@@ -134,41 +135,37 @@ def content_rows(
     """
     splits = {split: dataset.pairs_in(fold, split) for split in SPLITS}
     if not len(splits["validation"]):
-        raise InputError(
-            dataset.info.get("name", "splits.parquet"), f"fold {fold}", "has no validation pairs to choose a penalty on",
-            "set split.validation_fraction above 0",
-        )  # fmt: skip
+        problem = "has no validation pairs to choose a penalty on"
+        raise InputError(dataset.info["name"], f"fold {fold}", problem, "set split.validation_fraction above 0")
     rows = []
     for name, values in codes.items():
         pairs = {split: _measured_pairs(dataset, one, int(name[-1])) for split, one in splits.items()}
         for target in targets:
             if target.of_molecule or name[-1] == "1":
-                described = {"representation": name, "width": values.shape[1], "target": target.name}
-                for measured in _measure(values, target, pairs, dataset):
-                    value = measured.pop("value")
-                    value = None if np.isnan(value) else value
-                    rows.append({**named, **described, "kind": target.kind, "value": value, **measured})
+                width = values.shape[1]
+                described = {"representation": name, "width": width, "target": target.name, "kind": target.kind}
+                for metric, measured in _measure(values, target, pairs, dataset):
+                    known = {column: None if np.isnan(number) else number for column, number in measured.items()}
+                    rows.append({**named, **described, "metric": metric, **known})
     return rows
 
 
 def _measure(
     codes: np.ndarray, target: Target, pairs: Mapping[str, np.ndarray], dataset: PairedDataset
-) -> Iterator[dict[str, Any]]:
-    """Yield the columns of each metric."""
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield each metric and its columns, NaN where there is nothing to be measured."""
     if target.kind == "number":
         score = probe_number(*(Measured(codes[pairs[split]], target.values[pairs[split]]) for split in SPLITS))
-        yield {"metric": "r2", "value": score.value, "chance": 0.0, "profiles": score.profiles}
+        yield "r2", {"value": score.value, "chance": 0.0, "profiles": score.profiles}
         return
     test = pairs["test"]
-    known = strata(dataset)[test] if target.kind == "nuisance" else None
-    score = probe_classes(
-        *(Labelled(codes[pairs[split]], target.values[pairs[split]]) for split in SPLITS), test_strata=known
-    )
-    found = score._asdict()
-    del found["inverse_penalty"]
-    if np.isnan(score.chance):
-        found["chance"] = None
-    yield {"metric": "balanced_accuracy", **found}
+    splits = (Labelled(codes[pairs[split]], target.values[pairs[split]]) for split in SPLITS)
+    score = probe_classes(*splits, test_strata=strata(dataset)[test])._asdict()
+    del score["inverse_penalty"]
+    if target.kind == "class":
+        # Of what a cell line or a mechanism is, time says nothing that a code should not hold.
+        del score["chance_in_strata"]
+    yield "balanced_accuracy", score
     if target.of_molecule:
         labelled = test[target.values[test] != UNLABELLED]
         if len(np.unique(dataset.groups[labelled])) < 2:
@@ -177,7 +174,7 @@ def _measure(
         classes = target.values[labelled][first]
         counts = {"classes": len(np.unique(classes)), "profiles": len(labelled)}
         for k, share in same_class_share(points, classes).items():
-            yield {"metric": f"neighbours{k}", "value": share, "chance": expected_share(classes), **counts}
+            yield f"neighbours{k}", {"value": share, "chance": expected_share(classes), **counts}
 
 
 def _measured_pairs(dataset: PairedDataset, pairs: np.ndarray, view: int) -> np.ndarray:

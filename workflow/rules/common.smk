@@ -156,6 +156,11 @@ def view_scaling(dataset):
     return [views.view1.model_dump(), views.view2.model_dump()]
 
 
+def reference_width(dataset):
+    """Principal components that stand beside the representations of a screen: as many as these have dimensions."""
+    return CONFIG.training_of(dataset, PLAN.stages(dataset)[0]).dimensions
+
+
 def scaling(wildcards):
     """How the two views are scaled."""
     return view_scaling(wildcards.dataset)
@@ -259,6 +264,9 @@ def evaluation(dataset):
             "reconstruction": (DECODED, {"decoders": CONFIG.decoders_of(dataset).model_dump()}),
         }
         references = {"retrieval": top | {"scaling": view_scaling(dataset)}}
+        if dataset in DESCRIBED:
+            kinds["contents"] = ([*STAGES], {})
+            references["contents"] = {"scaling": view_scaling(dataset), "width": reference_width(dataset)}
     return {
         "folder": f"{R}/{dataset}/data",
         "folds": CONFIG.used_folds(dataset),

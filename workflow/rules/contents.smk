@@ -42,7 +42,7 @@ rule measure_reference_contents:
     params:
         folds=lambda w: CONFIG.used_folds(w.dataset),
         scaling=scaling,
-        width=lambda w: CONFIG.training_of(w.dataset, PLAN.stages(w.dataset)[0]).dimensions,
+        width=lambda w: reference_width(w.dataset),
         code=code("contents"),
     message:
         "Measuring what the reference rows of {wildcards.dataset} hold"

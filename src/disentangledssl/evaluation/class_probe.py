@@ -28,8 +28,9 @@ class ClassScore(NamedTuple):
     value : float
         Balanced accuracy: mean over the classes of the test profiles of the share that is recognised, 0 to 1. NaN
         where test has fewer than two classes that training has.
-    chance : float
-        The best balanced accuracy of a guess that does not see the codes; see :func:`blind_accuracy`.
+    chance, chance_in_strata : float
+        The best balanced accuracy of a guess that does not see the codes: without knowing anything, and knowing each
+        profile's stratum; see :func:`blind_accuracy`.
     classes, profiles : int
         Classes of the test profiles that were scored, and how many they are.
     unseen : int
@@ -40,6 +41,7 @@ class ClassScore(NamedTuple):
 
     value: float
     chance: float
+    chance_in_strata: float
     classes: int
     profiles: int
     unseen: int
@@ -53,17 +55,15 @@ class Labelled(NamedTuple):
     classes: np.ndarray
 
 
-def probe_classes(
-    train: Labelled, validation: Labelled, test: Labelled, test_strata: np.ndarray | None = None
-) -> ClassScore:
+def probe_classes(train: Labelled, validation: Labelled, test: Labelled, test_strata: np.ndarray) -> ClassScore:
     """Fit on training profiles, choose the penalty on validation, score on test.
 
     Parameters
     ----------
     train, validation, test : Labelled
         Of training, the classes with most profiles are taken if there are more than ``MOST_CLASSES`` (plates).
-    test_strata : array of text, ``(test profiles,)``, optional
-        What a guess may know for ``chance``; nothing unless given.
+    test_strata : array of text, ``(test profiles,)``
+        What a guess may know for ``chance_in_strata``.
 
     Raises
     ------
@@ -76,9 +76,8 @@ def probe_classes(
     unseen = int(np.count_nonzero(~known & (test.classes != UNLABELLED)))
     classes, profiles = len(np.unique(test.classes[known])), int(np.count_nonzero(known))
     if len(seen) < 2 or classes < 2:
-        return ClassScore(np.nan, np.nan, classes, profiles, unseen, np.nan)
-    strata = np.zeros(len(known)) if test_strata is None else test_strata
-    chance = blind_accuracy(test.classes[known], strata[known])
+        return ClassScore(np.nan, np.nan, np.nan, classes, profiles, unseen, np.nan)
+    chances = 1 / classes, blind_accuracy(test.classes[known], test_strata[known])
     train, validation, test = (_only(one, seen) for one in (train, validation, test))
     scaler = StandardScaler().fit(_wide(train.codes))
     # Each fit starts from that with the next stronger penalty.
@@ -92,7 +91,7 @@ def probe_classes(
         if score > best[0]:
             value = balanced_accuracy(test.classes, probe.predict(scaler.transform(_wide(test.codes))))
             best = (score, value, inverse_penalty)
-    return ClassScore(best[1], chance, classes, profiles, unseen, best[2])
+    return ClassScore(best[1], *chances, classes, profiles, unseen, best[2])
 
 
 def balanced_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:

@@ -17,7 +17,7 @@ NEAR_TIE = 1e-6  # rounding of single-precision codes
 
 
 def mean_directions(codes: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean direction of the codes of each group, ``(groups, dimensions)`` float64, and the first row of each.
+    """Return the mean direction of each group's codes, ``(groups, dimensions)`` float64, and each group's first row.
 
     Groups are sorted by name; a code of norm 0 has no direction and counts as zeros.
     """

@@ -34,7 +34,10 @@ def tabulate_contents(measurements: Sequence[Path], wanted: Sequence[str], table
     rows.insert(
         0,
         "method",
-        ["disentangledssl" if beta == "selected" else method_id(stage, run, value) for stage, run, beta, value in named],
+        [
+            "disentangledssl" if beta == "selected" else method_id(stage, run, value)
+            for stage, run, beta, value in named
+        ],
     )
     per_seed = _per_seed(rows)
     write_tables(table, labelled(per_seed, info), info)
@@ -49,8 +52,8 @@ def _per_seed(rows: pd.DataFrame) -> pd.DataFrame:
     measured = rows[~rows["lost"]].groupby([*seed, *MEASURED, "status"], dropna=False, sort=False)
     # A fold whose test molecules allow no score (one class) has none; the others are averaged, and counted.
     values = measured.agg(
-        value=("value", "mean"), chance=("chance", "mean"), classes=("classes", "mean"),
-        profiles=("profiles", "sum"), unseen=("unseen", "sum"), folds=("value", "count"),
+        value=("value", "mean"), chance=("chance", "mean"),
+        chance_in_strata=("chance_in_strata", "mean"), classes=("classes", "mean"), profiles=("profiles", "sum"), unseen=("unseen", "sum"), folds=("value", "count"),
     ).reset_index()  # fmt: skip
     values.insert(values.columns.get_loc("chance") + 1, "ratio", _ratio(values["value"], values["chance"]))
     lost = rows[rows["lost"]][seed].drop_duplicates().assign(status="diverged")
@@ -65,7 +68,7 @@ def _over_seeds(per_seed: pd.DataFrame) -> pd.DataFrame:
         .groupby([*METHOD, *MEASURED], dropna=False, sort=False)
         .agg(
             mean=("value", "mean"), std=("value", lambda values: values.std(ddof=1)), chance=("chance", "mean"),
-            folds=("folds", "min"), n=("value", "count"),
+            chance_in_strata=("chance_in_strata", "mean"), folds=("folds", "min"), n=("value", "count"),
         )
         .reset_index()
     )  # fmt: skip
