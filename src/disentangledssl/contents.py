@@ -6,8 +6,10 @@
 - ``neighbours1``, ``neighbours5``, ``neighbours10``: share of a test molecule's nearest that have its class
   (``evaluation.neighbours``), where the class is one of the molecule.
 
-``chance`` stands beside each; a nuisance has also that of a guess that knows cell line and time (``chance_in_strata``), in
-which plates lie, so that only what is above it tells of the plate itself. Codes of molecules (view 2) are measured for what is of the molecule, each molecule once.
+``chance`` stands beside each. A nuisance has also that of a guess that knows cell line and time, in which plates lie
+(``chance_in_strata``): only what is above it tells of the plate itself. Codes of molecules (view 2) are measured for
+what is of the molecule, each molecule once.
+
 Reference rows: the scaled views as principal components of the methods' width (``raw``) and regularised linear CCA.
 Source: choice; the paper shows none of this for screens.
 """

@@ -1,7 +1,7 @@
 """What representations of a screen hold: a row a method, seed, representation, target and metric.
 
-A value is the mean over folds, and so is its chance; ``ratio`` is the one over the other, where chance is not 0. A seed of
-which any fold diverged has no value, but it has a line.
+A value is the mean over folds, and so is its chance; ``ratio`` is the one over the other, where chance is not 0. A seed
+of which any fold diverged has no value, but it has a line.
 """
 
 from __future__ import annotations
@@ -31,14 +31,10 @@ def tabulate_contents(measurements: Sequence[Path], wanted: Sequence[str], table
     rows, info = read_rows(measurements, wanted)
     named = rows[["stage", "run", "beta", "beta_value"]].itertuples(index=False)
     # A selected beta may be 0 in one fold and another number in the next.
-    rows.insert(
-        0,
-        "method",
-        [
-            "disentangledssl" if beta == "selected" else method_id(stage, run, value)
-            for stage, run, beta, value in named
-        ],
-    )
+    methods = [
+        "disentangledssl" if beta == "selected" else method_id(stage, run, value) for stage, run, beta, value in named
+    ]
+    rows.insert(0, "method", methods)
     per_seed = _per_seed(rows)
     write_tables(table, labelled(per_seed, info), info)
     write_tables(summary, labelled(_over_seeds(per_seed), info), info)
@@ -52,8 +48,8 @@ def _per_seed(rows: pd.DataFrame) -> pd.DataFrame:
     measured = rows[~rows["lost"]].groupby([*seed, *MEASURED, "status"], dropna=False, sort=False)
     # A fold whose test molecules allow no score (one class) has none; the others are averaged, and counted.
     values = measured.agg(
-        value=("value", "mean"), chance=("chance", "mean"),
-        chance_in_strata=("chance_in_strata", "mean"), classes=("classes", "mean"), profiles=("profiles", "sum"), unseen=("unseen", "sum"), folds=("value", "count"),
+        value=("value", "mean"), chance=("chance", "mean"), chance_in_strata=("chance_in_strata", "mean"),
+        classes=("classes", "mean"), profiles=("profiles", "sum"), unseen=("unseen", "sum"), folds=("value", "count"),
     ).reset_index()  # fmt: skip
     values.insert(values.columns.get_loc("chance") + 1, "ratio", _ratio(values["value"], values["chance"]))
     lost = rows[rows["lost"]][seed].drop_duplicates().assign(status="diverged")
