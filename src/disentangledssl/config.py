@@ -141,6 +141,14 @@ class RetrievalSettings(Strict):
     bootstrap: int = Field(ge=10, description="resamples of molecules for the standard errors")
 
 
+class HitSettings(Strict):
+    """Which molecules are ranked for a phenotype."""
+
+    library: str | None = Field(
+        min_length=1, description="CSV with the columns id and smiles; null = the test molecules of the screen"
+    )
+
+
 class DownloadSettings(Strict):
     """Where raw data are kept, and how they are fetched (docs/downloads.md)."""
 
@@ -238,6 +246,7 @@ class Config(Strict):
     probe: ProbeSettings
     retrieval: RetrievalSettings
     decoders: DecoderSettings
+    hits: HitSettings
     downloads: DownloadSettings
 
     def family(self, dataset: str) -> Family:

@@ -30,6 +30,8 @@ CODE = {
     "retrieve_references": ["reference_rows"],
     "selection": ["selection"],
     "representations": ["representations"],
+    "hits": ["hits", "representations"],
+    "maps": ["maps", "representations"],
     "probe_table": ["tables.probes"],
     "retrieval_table": ["tables.retrieval"],
     "reconstruction_table": ["tables.reconstruction"],
@@ -44,6 +46,8 @@ CODE = {
     "information_plane": ["figures.information_plane"],
     "recovery": ["figures.recovery"],
     "beta_choice": ["figures.beta_choice"],
+    "embedding_maps": ["figures.embedding_maps"],
+    "top_hits": ["figures.top_hits"],
     # Seconds are measured, so all code that is timed counts; methods are loaded by name, which no import shows.
     "cost": ["cost", *(f"methods.{stage}" for stage in STAGES)],
 }
@@ -140,6 +144,16 @@ class Plan:
             for (dataset, stage), stacks in self.stacks.items()
             for stack in stacks
         ]  # fmt: skip
+
+    def shown(self, dataset: str) -> Run:
+        """Return the run of step 2 that pictures show: of the selected beta, if any, the first fold and seed."""
+        seeds = self.config.family(dataset).seeds
+
+        def order(run: Run) -> tuple[Any, ...]:
+            beta = run.get("beta")
+            return beta != SELECTED, run.fold or 0, seeds.index(run.seed), beta, run.get("lam")
+
+        return min(self.runs(dataset, "step2"), key=order)
 
     def wanted(self, dataset: str, stage: str) -> list[str]:
         """Ids of the runs that the config asks for (a stack may hold others)."""

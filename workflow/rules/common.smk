@@ -58,6 +58,8 @@ FIGURES = {
     "information_plane": ("information plane (ours)", *PROBES),
     "recovery": ("recovery of the true latents (ours)", *PROBES),
     "beta_choice": ("choice of beta (ours)", "selection.json", SCREENS),
+    "embedding_maps": ("maps of zc and zs (ours)", "embedding_maps.parquet", DESCRIBED),
+    "top_hits": ("first hits of test phenotypes (ours)", "top_hits.parquet", SCREENS),
 }
 # A training job holds a GPU, or the promise of one; a config for the CPU asks for none.
 GPU = 0 if CONFIG.device == "cpu" else 1
@@ -209,11 +211,32 @@ def selection_file(wildcards):
     return [f"{R}/{wildcards.dataset}/selection.json"] if has_betas(wildcards.dataset) else []
 
 
+def stack_of(dataset, stage, run):
+    """The models of the stack that holds a run, if there is one."""
+    for stack in PLAN.stacks.get((dataset, stage), []):
+        if run in [one.id for one in stack.runs]:
+            return f"{R}/{dataset}/{stage}/{stack.id}/models.safetensors"
+
+
+def shown_stack(wildcards):
+    """The models of the stack that holds the run of step 2 that pictures show."""
+    if (wildcards.dataset, "step2") not in PLAN.stacks:
+        raise WorkflowError(f"{wildcards.dataset}: pictures show a run of step 2, and this config has none; add a grid")
+    return stack_of(wildcards.dataset, "step2", PLAN.shown(wildcards.dataset).id)
+
+
+def library_file(wildcards):
+    """The molecules to rank, where they are not the screen's own."""
+    library = CONFIG.hits.library
+    if library and not Path(library).is_file():
+        raise WorkflowError(f"hits.library: there is no file {library}; correct the path, or set it to null")
+    return [library] if library else []
+
+
 def run_stack(wildcards):
-    """The models of the stack that holds a run."""
-    for stack in PLAN.stacks.get((wildcards.dataset, wildcards.stage), []):
-        if wildcards.run in [run.id for run in stack.runs]:
-            return f"{R}/{wildcards.dataset}/{wildcards.stage}/{stack.id}/models.safetensors"
+    """The models of the stack that holds a run that was asked for."""
+    if found := stack_of(wildcards.dataset, wildcards.stage, wildcards.run):
+        return found
     known = (
         PLAN.wanted(wildcards.dataset, wildcards.stage) if (wildcards.dataset, wildcards.stage) in PLAN.stacks else []
     )
@@ -235,7 +258,9 @@ def refuse(wildcards):
 def figures_of(name):
     """The figures that the stages and the data of a data set are enough for."""
     if name in SCREENS:
-        return ["beta_choice"] * has_betas(name)
+        shown = (name, "step2") in PLAN.stacks
+        maps = ["embedding_maps"] * (shown and name in DESCRIBED)
+        return ["beta_choice"] * has_betas(name) + maps + ["top_hits"] * shown
     step1, step2, *baselines = [
         (name, stage) in PLAN.stacks for stage in ("step1", "step2", "jointopt", "focal", "dmvae")
     ]

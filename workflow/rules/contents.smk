@@ -83,3 +83,76 @@ rule tabulate_contents:
         "Tabulating what the representations of {wildcards.dataset} hold"
     script:
         "../scripts/tabulate_contents.py"
+
+
+rule rank_hits:
+    input:
+        data=dataset_files,
+        molecules=f"{R}/{{dataset}}/data/molecules.parquet",
+        models=run_stack,
+        library=library_file,
+        mol2vec_model=[f"{R}/mol2vec/model.parquet"] if CONFIG.hits.library else [],
+    output:
+        f"{R}/{{dataset}}/hits/{{stage}}/{{run}}/{{phenotype}}.csv",
+    log:
+        f"{R}/logs/{{dataset}}/hits/{{stage}}/{{run}}/{{phenotype}}.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/hits/{{stage}}/{{run}}/{{phenotype}}.tsv"
+    wildcard_constraints:
+        dataset=one_of(SCREENS),
+        phenotype="[^/]+",
+    conda:
+        ENVIRONMENT
+    params:
+        code=lambda w: code("hits", f"methods.{w.stage}"),
+    message:
+        "Ranking molecules for {wildcards.phenotype} with {wildcards.stage} {wildcards.run} of {wildcards.dataset}"
+    script:
+        "../scripts/rank_hits.py"
+
+
+rule rank_shown_hits:
+    input:
+        data=dataset_files,
+        molecules=f"{R}/{{dataset}}/data/molecules.parquet",
+        models=shown_stack,
+    output:
+        f"{R}/{{dataset}}/top_hits.parquet",
+    log:
+        f"{R}/logs/{{dataset}}/rank_shown_hits.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/rank_shown_hits.tsv"
+    wildcard_constraints:
+        dataset=one_of(SCREENS),
+    conda:
+        ENVIRONMENT
+    params:
+        run=lambda w: PLAN.shown(w.dataset).id,
+        code=code("hits", "methods.step2"),
+    message:
+        "Ranking molecules for a few test phenotypes of {wildcards.dataset}"
+    script:
+        "../scripts/rank_shown_hits.py"
+
+
+rule map_representations:
+    input:
+        data=dataset_files,
+        models=shown_stack,
+    output:
+        f"{R}/{{dataset}}/embedding_maps.parquet",
+    log:
+        f"{R}/logs/{{dataset}}/map_representations.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/map_representations.tsv"
+    wildcard_constraints:
+        dataset=one_of(DESCRIBED),
+    conda:
+        ENVIRONMENT
+    params:
+        run=lambda w: PLAN.shown(w.dataset).id,
+        code=code("maps", "methods.step2"),
+    message:
+        "Mapping the representations of {wildcards.dataset} onto a plane"
+    script:
+        "../scripts/map_representations.py"
