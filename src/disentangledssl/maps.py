@@ -1,7 +1,7 @@
 """Maps of a run's shared and specific representations of the test phenotypes, for the eye.
 
-t-SNE of the codes' directions (van der Maaten & Hinton 2008), so that near means a high cosine, as in training. It starts
-from the first two principal components (Kobak & Berens 2019, who show that this keeps the coarse layout and makes the map
+t-SNE of the codes' directions (van der Maaten & Hinton 2008), so that near means a high cosine, as in training. It
+starts from the first two principal components (Kobak & Berens 2019: this keeps the coarse layout and makes the map
 repeatable) with a fixed seed. Distances between far points and sizes of clouds mean nothing; numbers are in
 ``contents``. Source: choice.
 """

@@ -1,11 +1,12 @@
 """Maps of zc and zs of the test phenotypes of one run, coloured by what the screen names. Ours.
 
-One row of panels a colouring: mechanism, cell line, dose. Classes have a colour and a marker each, in the order of their
-profiles; those beyond ``MOST_CLASSES`` are grey, and so is what is not labelled.
+One row of panels a colouring: mechanism, cell line, dose. Classes have a colour and a marker each, those with most
+profiles first; those beyond ``MOST_CLASSES`` are grey, and so is what is not labelled.
 """
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,13 @@ from disentangledssl.files import read_table, table_info
 CODES = {"zc1": "$z_c$ (shared)", "zs1": "$z_s$ (specific)"}
 CLASSES = {"mechanism": "Mechanism", "cell_line": "Cell line"}
 DOSE = "dose"
-MOST_CLASSES = 8
-# Okabe and Ito's palette; light ones are told apart by their markers too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#B8A900")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-PANEL, GAP, LEFT, RIGHT, TOP, BOTTOM, HEADING = 30.0, 2.0, 2.0, 25.0, 8.5, 2.0, 5.0  # millimetres
+OTHER = "other or unlabelled"
+MOST_CLASSES = 7
+# Okabe and Ito's palette without its yellow, which is hardly seen on white; each with a marker of its own.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LETTERS = 15  # of a line of the legend
+PANEL, GAP, LEFT, TOP, BOTTOM, BETWEEN = 30.0, 2.0, 2.0, 8.5, 2.0, 2.5  # millimetres
 
 
 def plot(maps: Path, png: Path) -> None:
@@ -33,10 +36,10 @@ def plot(maps: Path, png: Path) -> None:
         style.save(style.say(info["title"], "The run to be shown diverged: there is nothing to map."), png, rows)
         return
     colourings = [name for name in (*CLASSES, DOSE) if name in rows and rows[name].nunique() > 1] or [None]
-    height = TOP + BOTTOM + PANEL * len(colourings) + HEADING * (len(colourings) - 1)
+    height = TOP + BOTTOM + PANEL * len(colourings) + BETWEEN * (len(colourings) - 1)
     figure = style.open_page(style.COLUMN, height)
     for line, colouring in enumerate(colourings):
-        bottom = height - TOP - PANEL - line * (PANEL + HEADING)
+        bottom = height - TOP - PANEL - line * (PANEL + BETWEEN)
         panels = []
         for place, (code, label) in enumerate(CODES.items()):
             axis = style.place_axes(figure, LEFT + place * (PANEL + GAP), bottom, PANEL, PANEL)
@@ -79,23 +82,20 @@ def draw_classes(figure, panels, colouring: str | None, beside: tuple[float, flo
         return
     classes = shown_classes(panels[0][1][colouring])
     for axis, rows in panels:
-        others = rows[~rows[colouring].isin(classes)]
-        axis.scatter(others["x"], others["y"], s=3, color=style.FAINT, linewidths=0, label="other", zorder=1)
         for name, colour, marker in zip(classes, COLOURS, MARKERS, strict=False):
             here = rows[rows[colouring] == name]
             axis.scatter(here["x"], here["y"], s=6, color=colour, marker=marker, linewidths=0, label=name, zorder=2)
+        others = rows[~rows[colouring].isin(classes)]
+        if len(others):
+            axis.scatter(others["x"], others["y"], s=3, color=style.FAINT, linewidths=0, label=OTHER, zorder=1)
     handles, labels = panels[0][0].get_legend_handles_labels()
-    if not len(panels[0][1]) > panels[0][1][colouring].isin(classes).sum():
-        handles, labels = handles[1:], labels[1:]
-    else:
-        handles, labels = [*handles[1:], handles[0]], [*labels[1:], labels[0]]
+    labels = ["\n".join(textwrap.wrap(label, LETTERS)) for label in labels]
     across, up = figure.get_size_inches() / style.MILLIMETRE
-    legend = figure.legend(
+    figure.legend(
         handles, labels, title=CLASSES[colouring], loc="upper left", fontsize=6, title_fontsize=7, frameon=False,
         bbox_to_anchor=(beside[0] / across, (beside[1] + PANEL + 1) / up), borderaxespad=0, handletextpad=0.2,
         handlelength=1.2, labelspacing=0.25, markerscale=1.4, alignment="left", borderpad=0,
     )  # fmt: skip
-    legend.set_in_layout(False)
 
 
 def draw_dose(figure, panels, colouring: str, beside: tuple[float, float]) -> None:
@@ -118,12 +118,5 @@ def draw_dose(figure, panels, colouring: str, beside: tuple[float, float]) -> No
         bar.ax.yaxis.set_major_formatter(lambda value, _: f"{10**value:.2g}")
     bar.outline.set_linewidth(0.4)
     bar.ax.tick_params(labelsize=6, width=0.4, length=2)
-    scale.annotate(
-        "Dose (µM)",
-        (0, 1),
-        xytext=(-2, 6),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        ha="left",
-        va="bottom",
-    )
+    place = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    scale.annotate("Dose (µM)", (0, 1), xytext=(-2, 6), **place, ha="left", va="bottom")

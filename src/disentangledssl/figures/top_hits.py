@@ -1,7 +1,7 @@
 """First hits of a few test phenotypes as drawn molecules, the phenotype's own one framed. Ours.
 
-A row a phenotype: its first molecules by cosine of zc, and behind a gap its own molecule, where that comes later. How the
-phenotypes were chosen: ``hits.rank_shown_hits``.
+A row a phenotype: its first molecules by cosine of zc, with rank and cosine, and behind a gap its own molecule, where
+that comes later. How the phenotypes were chosen: ``hits.rank_shown_hits``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def plot(hits: Path, png: Path) -> None:
         figure.text(left / across, 1 - top / up, text, va="top", **how)
 
     write(1, 1, info["title"], color=style.REFERENCE_COLOUR)
-    write(LEFT, TOP - 4.5, "Nearest molecules by cosine of $z_c$")
+    write(LEFT, TOP - 4.5, "Nearest molecules: rank, cosine of $z_c$ (the phenotype's own molecule is framed)")
     write(LEFT + 5 * (WIDTH + BETWEEN) + GAP, TOP - 4.5, "own molecule, if later", color=FRAME)
     for line, phenotype in enumerate(phenotypes):
         top = TOP + line * (HEIGHT + CAPTION)
@@ -74,7 +74,8 @@ def draw_molecule(smiles: str) -> np.ndarray:
     options.bondLineWidth = LINE * pixels
     options.scaleBondWidth = False
     options.padding = 0.04
-    options.minFontSize = -1
+    options.minFontSize = -1  # as small as the bonds
+    options.flagCloseContactsDist = -1  # no red marks
     molecule = parse(smiles)
     rdMolDraw2D.PrepareAndDrawMolecule(canvas, molecule)
     canvas.FinishDrawing()
