@@ -105,9 +105,10 @@ def time_evaluation(
     options: dict,
 ) -> dict[str, float]:  # fmt: skip
     """Evaluate one run (its weights matter little to the time): seconds of it and of loading, the peak of memory."""
-    from disentangledssl import probes, rankings, reconstructions
+    from disentangledssl import contents, probes, rankings, reconstructions
 
     measure = {
+        "contents": contents.measure_contents,
         "probes": probes.probe_models,
         "retrieval": rankings.measure_retrieval,
         "reconstruction": reconstructions.measure_reconstruction,
@@ -126,9 +127,13 @@ def time_evaluation(
 
 def time_references(kind: str, folder: str, options: dict) -> dict[str, float]:
     """Measure the reference rows on one fold."""
-    from disentangledssl import reference_rows
+    from disentangledssl import contents, reference_rows
 
-    measure = {"probes": reference_rows.probe_references, "retrieval": reference_rows.retrieve_references}[kind]
+    measure = {
+        "contents": contents.measure_reference_contents,
+        "probes": reference_rows.probe_references,
+        "retrieval": reference_rows.retrieve_references,
+    }[kind]
     with tempfile.TemporaryDirectory() as temporary:
         begun = _reset_peak()
         measure(Path(folder), Path(temporary, "out"), folds=1, **options)

@@ -151,6 +151,14 @@ class RetrievalSettings(Strict):
     permutations: int = Field(ge=10, description="pairings of test molecules and phenotypes at random, for the null")
 
 
+class HitSettings(Strict):
+    """Which molecules are ranked for a phenotype."""
+
+    library: str | None = Field(
+        min_length=1, description="CSV with the columns id and smiles; null = the test molecules of the screen"
+    )
+
+
 class DownloadSettings(Strict):
     """Where raw data are kept, and how they are fetched (docs/downloads.md)."""
 
@@ -252,6 +260,7 @@ class Config(Strict):
     probe: ProbeSettings
     retrieval: RetrievalSettings
     decoders: DecoderSettings
+    hits: HitSettings
     downloads: DownloadSettings
 
     def family(self, dataset: str) -> Family:

@@ -41,6 +41,12 @@ def reference_run(name: str, fold: int) -> dict[str, Any]:
     return dict.fromkeys(RUN_COLUMNS) | {"run": name, "stage": REFERENCE, "fold": fold, "status": "exact"}
 
 
+def label_columns(run: Mapping[str, Any], stage: str, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the columns that name a run and its data set, for files of one run."""
+    named = {"dataset": info["name"], "title": info["title"], "stand_in": info["stand_in"]}
+    return named | {name: run_columns(run, stage)[name] for name in ("stage", "run", "beta_value", "fold", "status")}
+
+
 def measurement_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pa.DataType]) -> pa.Table:
     """Lay out rows with a fixed schema; a column that a row lacks is null."""
     return pa.table({name: pa.array([row.get(name) for row in rows], kind) for name, kind in columns.items()})

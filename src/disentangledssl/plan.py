@@ -27,15 +27,19 @@ CODE = {
     "probe": ["probes", "representations"],
     "retrieval": ["rankings", "representations"],
     "reconstruction": ["reconstructions", "representations", "decoders"],
+    "contents": ["contents", "representations"],
     "probe_references": ["reference_rows"],
     "retrieve_references": ["reference_rows"],
     "join_screens": ["transfer"],
     "selection": ["selection"],
     "representations": ["representations"],
+    "hits": ["hits", "representations"],
+    "maps": ["maps", "representations"],
     "probe_table": ["tables.probes"],
     "retrieval_table": ["tables.retrieval"],
     "transfer_table": ["tables.transfer"],
     "reconstruction_table": ["tables.reconstruction"],
+    "contents_table": ["tables.contents"],
     "claims": ["paper"],
     "readings": ["readings"],
     "figure4a": ["figures.figure4a"],
@@ -47,6 +51,8 @@ CODE = {
     "recovery": ["figures.recovery"],
     "beta_choice": ["figures.beta_choice"],
     "retrieval_curves": ["figures.retrieval_curves"],
+    "embedding_maps": ["figures.embedding_maps"],
+    "top_hits": ["figures.top_hits"],
     # Seconds are measured, so all code that is timed counts; methods are loaded by name, which no import shows.
     "cost": ["cost", *(f"methods.{stage}" for stage in STAGES)],
 }
@@ -143,6 +149,16 @@ class Plan:
             for (dataset, stage), stacks in self.stacks.items()
             for stack in stacks
         ]  # fmt: skip
+
+    def shown(self, dataset: str) -> Run:
+        """Return the run of step 2 that pictures show: of the selected beta, if any, the first fold and seed."""
+        seeds = self.config.family(dataset).seeds
+
+        def order(run: Run) -> tuple[Any, ...]:
+            beta = run.get("beta")
+            return beta != SELECTED, run.fold or 0, seeds.index(run.seed), beta, run.get("lam")
+
+        return min(self.runs(dataset, "step2"), key=order)
 
     def wanted(self, dataset: str, stage: str) -> list[str]:
         """Ids of the runs that the config asks for (a stack may hold others)."""

@@ -79,7 +79,7 @@ def retrieve_references(
             }
         for name, (fit, described) in fits.items():
             views = (phenotypes, described)
-            fitted = fit(*(_screen_split(dataset, views, fold, split) for split in ("train", "validation")))
+            fitted = fit(*(screen_split(dataset, views, fold, split) for split in ("train", "validation")))
             chosen[f"{name}, fold {fold}"] = fitted.chosen
             codes = fitted.encode_phenotype(phenotypes), fitted.encode_molecule(described)
             rows += ranking_rows(reference_run(name, fold), *codes, dataset, fold, top)
@@ -99,7 +99,8 @@ def _structures(path: Path, dataset: PairedDataset) -> tuple[np.ndarray, np.ndar
     return fingerprints(smiles), descriptors(smiles)
 
 
-def _screen_split(dataset: PairedDataset, views, fold: int, split: str):
+def screen_split(dataset: PairedDataset, views, fold: int, split: str) -> references.ScreenSplit:
+    """Return one split of one fold, from both views scaled as the methods see them."""
     pairs = dataset.pairs_in(fold, split)
     pool, truth = retrieval.candidate_pool(dataset.rows[1][pairs])
     return references.ScreenSplit(views[0][dataset.rows[0][pairs]], views[1][pool], truth, dataset.groups[pairs])

@@ -13,7 +13,7 @@ from disentangledssl.checkpoints import load_models
 from disentangledssl.dataset import PairedDataset
 from disentangledssl.errors import InputError
 from disentangledssl.methods import Layout, load_method
-from disentangledssl.scaling import scale_fold
+from disentangledssl.scaling import scale_fold, scale_view
 from disentangledssl.settings import STAGE_SETTINGS, ScalingSettings
 
 ROWS_AT_A_TIME = 8192
@@ -44,6 +44,7 @@ class Models:
     """
 
     def __init__(self, path: str | os.PathLike[str], dataset: PairedDataset, device: str = "cpu"):
+        self.path = path
         tensors, info = load_models(path)
         sizes = tuple(view.shape[1] for view in dataset.views)
         if tuple(info["sizes"]) != sizes:
@@ -81,6 +82,43 @@ class Models:
                     pieces.setdefault(name, []).append(codes.cpu())
         return {name: torch.cat(codes).numpy() for name, codes in pieces.items()}
 
+    def index_of(self, run: str) -> int:
+        """Return the place of a run in the stack.
+
+        Raises
+        ------
+        InputError
+            If the stack has no such run.
+        """
+        for index, one in enumerate(self.runs):
+            if one["id"] == run:
+                return index
+        raise InputError(self.path, run, "is no run of this stack", "ask for one of its runs")
+
+    def represent_molecules(self, index: int, features: np.ndarray) -> np.ndarray:
+        """Encode molecules that the data set need not have: their zc2, ``(molecules, dimensions)`` float32.
+
+        Parameters
+        ----------
+        index : int
+            Of the run.
+        features : array, ``(molecules, features of view 2)``
+            As the data set's own are made, and scaled here by its statistics.
+        """
+        settings, view, fold = self.scaling[1], self.dataset.views[1], self.runs[index]["fold"]
+        known = self.dataset.rows[1][self.dataset.pairs_in(fold, "train")]
+        fitted = np.arange(len(view)) if settings.statistics == "all" else np.unique(known)
+        both = np.concatenate([view, features.astype(np.float32)])
+        # Statistics of the rows that the data set's own were scaled by, whatever is ranked.
+        scaled = scale_view(both, fitted, settings.model_copy(update={"statistics": "train"}))[len(view) :]
+        x1, x2 = self.scaled_views(fold)[0][:0], torch.from_numpy(scaled).to(self.device)
+        with torch.no_grad():
+            pieces = [
+                self.method.represent(index, (x1, x2[start : start + ROWS_AT_A_TIME]))["zc2"].cpu()
+                for start in range(0, len(x2), ROWS_AT_A_TIME)
+            ]
+        return torch.cat(pieces).numpy()
+
     def first_layer(self, index: int, encoder: str) -> np.ndarray:
         """Return the first weights of one run's encoder, ``(inputs, hidden)``."""
         network = getattr(self.method, encoder)
@@ -101,9 +139,7 @@ def write_representations(models: Path, dataset: PairedDataset, run: str, out: P
     from disentangledssl.dataset import write_view
 
     stack = Models(models, dataset)
-    index = next((k for k, one in enumerate(stack.runs) if one["id"] == run), None)
-    if index is None:
-        raise InputError(models, run, "is no run of this stack", "ask for one of its runs")
+    index = stack.index_of(run)
     codes = stack.represent(index)
     features = [f"{name}_{k}" for name, values in codes.items() for k in range(values.shape[1])]
     write_view(

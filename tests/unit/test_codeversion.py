@@ -14,7 +14,7 @@ from disentangledssl.codeversion import WITHOUT_EFFECT, code_version
 from disentangledssl.plan import CODE
 
 SOURCE = Path(disentangledssl.__file__).parent
-PER_METHOD = ("train", "probe", "retrieval", "reconstruction", "representations")
+PER_METHOD = ("train", "probe", "retrieval", "reconstruction", "contents", "representations", "hits", "maps")
 METHODS = ("clip", "step1", "step2", "jointopt", "focal", "dmvae")
 # What the rules ask for: a step and, where a stage is trained or measured, its method.
 STEPS = {
@@ -192,8 +192,11 @@ def test_number_in_a_formula_is_seen(package):
         ("figures/information_plane", {"information_plane"}),
         ("figures/recovery", {"recovery"}),
         ("figures/scatter", SCATTERS),
-        ("figures/style", SCATTERS | {"figure4a", "beta_choice", "retrieval_curves"}),
-        ("tables/layout", {"probe_table", "retrieval_table", "transfer_table", "reconstruction_table"}),
+        ("figures/style", SCATTERS | {"figure4a", "beta_choice", "retrieval_curves", "embedding_maps", "top_hits"}),
+        (
+            "tables/layout",
+            {"probe_table", "retrieval_table", "transfer_table", "reconstruction_table", "contents_table"},
+        ),
         ("tables/retrieval", {"retrieval_table", "transfer_table"}),
         ("tables/transfer", {"transfer_table"}),
         ("transfer", {"join_screens"}),

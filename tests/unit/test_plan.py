@@ -242,6 +242,22 @@ def test_rules_ask_for_steps_that_are_known():
     assert {*asked, *figures} == set(CODE)
 
 
+# The run that pictures show
+
+
+@pytest.mark.parametrize(
+    ("betas", "lams", "seeds", "shown"),
+    [
+        ([5, "selected", 1], [0.1, 0.01], [3, 2], "beta=selected,lam=0.01,fold=0,seed=3"),
+        ([5, 1], [0.01], [0, 1], "beta=1,lam=0.01,fold=0,seed=0"),
+    ],
+)
+def test_pictures_show_the_selected_beta_of_the_first_fold_and_seed(ledger, betas, lams, seeds, shown):
+    for order in (1, -1):
+        plan = Plan(config(screen={"grids": grids(betas[::order], lams, [1, 5]), "seeds": seeds}), ledger)
+        assert plan.shown("lincs_cells").id == shown
+
+
 # Presets
 
 

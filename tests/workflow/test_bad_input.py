@@ -89,6 +89,12 @@ def test_unknown_run_of_a_stage_that_is_not_trained(fresh):
     assert_says(result, "simulation: clip has no run seed=0")
 
 
+def test_missing_library(fresh, overlay):
+    target = "results/small/lincs_consensus/hits/clip/seed=0/LC0001.csv"
+    result = fresh.run(target, overlays=[overlay("hits: {library: none.csv}")])
+    assert_says(result, "hits.library: there is no file none.csv; correct the path, or set it to null")
+
+
 def test_unknown_stack(fresh):
     result = fresh.run("results/small/simulation/step1/0123456789/models.safetensors")
     assert_says(result, "simulation: step1 has no stack 0123456789")

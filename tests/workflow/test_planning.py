@@ -19,7 +19,8 @@ SIMULATION_FIGURES = {"plot_figure4a": 1, "plot_figure4b": 1, "plot_figure7": 1,
 SIMULATION_TABLES = {"tabulate_probes": 1, "decide_claims": 1, **SIMULATION_FIGURES}
 SCREEN_RETRIEVAL = {"tabulate_retrieval": 1}
 SCREEN_TABLES = {**SCREEN_RETRIEVAL, "plot_retrieval_curves": 1}
-SCREEN_STEP2 = {"train_step2": 1, "measure_reconstruction": 1, "tabulate_reconstruction": 1}
+SCREEN_PICTURES = {"rank_shown_hits": 1, "plot_top_hits": 1}
+SCREEN_STEP2 = {"train_step2": 1, "measure_reconstruction": 1, "tabulate_reconstruction": 1, **SCREEN_PICTURES}
 SCREEN_CHOICE = {"select_beta": 1, "plot_beta_choice": 1, **SCREEN_STEP2}
 SIMULATION_STEP1 = {"train_step1": 1, "probe_representations": 1}
 SIMULATION_STEP2 = {"train_step2": 1, "probe_representations": 1}
@@ -98,6 +99,9 @@ def test_full_config_has_every_stage_of_every_data_set(fresh):
         "split_dataset": simulations + screens, "probe_references": simulations, "retrieve_references": screens,
         "select_beta": screens, "tabulate_probes": simulations, "tabulate_retrieval": screens,
         "tabulate_reconstruction": screens, "plot_beta_choice": screens, "plot_retrieval_curves": screens,
+        "plot_top_hits": screens,
+        # All but lincs_consensus name something to probe for.
+        "tabulate_contents": screens - 1, "measure_reference_contents": screens - 1, "plot_embedding_maps": screens - 1,
         "plot_figure4a": simulations, "plot_figure4b": 3, "plot_figure7": 1, "plot_figure8": 3, "plot_figure9": 1,
         "plot_recovery": simulations, "plot_information_plane": 1,
         "decide_claims": 1,
@@ -503,7 +507,7 @@ def test_changed_objective_plans_training_and_no_data(finished_copy):
         assert plan.pop(rule) == jobs
     for rule in references:
         plan.pop(rule, None)
-    tables = {**SCREEN_TABLES, "tabulate_reconstruction": 1}
+    tables = {**SCREEN_TABLES, "tabulate_reconstruction": 1, **SCREEN_PICTURES}
     assert plan == total(SIMULATION_TABLES, tables, {"select_beta": 1, "plot_beta_choice": 1})
 
 

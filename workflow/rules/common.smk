@@ -40,6 +40,8 @@ SCREEN_SPLIT = [name for name in SCREENS if CONFIG.family(name).split.kind in SC
 LINCS = [name for name in SCREENS if CONFIG.data[name].make.screen == "lincs"]
 TRANSFERS = CONFIG.transfers()
 BUNDLED = [name for name in SCREENS if name not in LINCS]
+# One consensus profile a drug, of no one line, dose or time: nothing to probe representations for.
+DESCRIBED = [name for name in SCREENS if CONFIG.data[name].make.screen != "lincs_consensus"]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 # Of drug screens: shared representations to rank molecules by (step 2 has those of step 1), and both kinds to decode.
 RANKED = [stage for stage in STAGES if stage != "step2"]
@@ -59,6 +61,8 @@ FIGURES = {
     "recovery": ("recovery of the true latents (ours)", *PROBES),
     "beta_choice": ("choice of beta (ours)", "selection.json", SCREENS),
     "retrieval_curves": ("retrieval curves (ours)", "retrieval_summary.parquet", SCREENS),
+    "embedding_maps": ("maps of zc and zs (ours)", "embedding_maps.parquet", DESCRIBED),
+    "top_hits": ("first hits of test phenotypes (ours)", "top_hits.parquet", SCREENS),
 }
 # A training job holds a GPU, or the promise of one; a config for the CPU asks for none.
 GPU = 0 if CONFIG.device == "cpu" else 1
@@ -162,6 +166,11 @@ def view_scaling(dataset):
     return [views.view1.model_dump(), views.view2.model_dump()]
 
 
+def reference_width(dataset):
+    """Principal components that stand beside the representations of a screen: as many as these have dimensions."""
+    return CONFIG.training_of(dataset, PLAN.stages(dataset)[0]).dimensions
+
+
 def scaling(wildcards):
     """How the two views are scaled."""
     return view_scaling(wildcards.dataset)
@@ -224,11 +233,32 @@ def selection_file(wildcards):
     return selection_of(wildcards.dataset)
 
 
+def stack_of(dataset, stage, run):
+    """The models of the stack that holds a run, if there is one."""
+    for stack in PLAN.stacks.get((dataset, stage), []):
+        if run in [one.id for one in stack.runs]:
+            return f"{R}/{dataset}/{stage}/{stack.id}/models.safetensors"
+
+
+def shown_stack(wildcards):
+    """The models of the stack that holds the run of step 2 that pictures show."""
+    if (wildcards.dataset, "step2") not in PLAN.stacks:
+        raise WorkflowError(f"{wildcards.dataset}: pictures show a run of step 2, and this config has none; add a grid")
+    return stack_of(wildcards.dataset, "step2", PLAN.shown(wildcards.dataset).id)
+
+
+def library_file(wildcards):
+    """The molecules to rank, where they are not the screen's own."""
+    library = CONFIG.hits.library
+    if library and not Path(library).is_file():
+        raise WorkflowError(f"hits.library: there is no file {library}; correct the path, or set it to null")
+    return [library] if library else []
+
+
 def run_stack(wildcards):
-    """The models of the stack that holds a run."""
-    for stack in PLAN.stacks.get((wildcards.dataset, wildcards.stage), []):
-        if wildcards.run in [run.id for run in stack.runs]:
-            return f"{R}/{wildcards.dataset}/{wildcards.stage}/{stack.id}/models.safetensors"
+    """The models of the stack that holds a run that was asked for."""
+    if found := stack_of(wildcards.dataset, wildcards.stage, wildcards.run):
+        return found
     known = (
         PLAN.wanted(wildcards.dataset, wildcards.stage) if (wildcards.dataset, wildcards.stage) in PLAN.stacks else []
     )
@@ -251,7 +281,9 @@ def figures_of(name):
     """The figures that the stages and the data of a data set are enough for."""
     if name in SCREENS:
         trained = any((name, stage) in PLAN.stacks for stage in RANKED)
-        return ["beta_choice"] * has_betas(name) + ["retrieval_curves"] * trained
+        shown = (name, "step2") in PLAN.stacks
+        maps = ["embedding_maps"] * (shown and name in DESCRIBED)
+        return ["beta_choice"] * has_betas(name) + ["retrieval_curves"] * trained + maps + ["top_hits"] * shown
     step1, step2, *baselines = [
         (name, stage) in PLAN.stacks for stage in ("step1", "step2", "jointopt", "focal", "dmvae")
     ]
@@ -280,6 +312,9 @@ def evaluation(dataset):
             "reconstruction": (DECODED, {"decoders": CONFIG.decoders_of(dataset).model_dump()}),
         }
         references = {"retrieval": ranking | {"scaling": view_scaling(dataset)}}
+        if dataset in DESCRIBED:
+            kinds["contents"] = ([*STAGES], {})
+            references["contents"] = {"scaling": view_scaling(dataset), "width": reference_width(dataset)}
     return {
         "folder": f"{R}/{dataset}/data",
         "folds": CONFIG.used_folds(dataset),
@@ -303,6 +338,7 @@ def screen_outputs():
     outputs = []
     for name in SCREENS:
         tables = ["retrieval"] + ["reconstruction"] * any((name, stage) in PLAN.stacks for stage in DECODED)
+        tables += ["contents"] * (name in DESCRIBED)
         outputs += [f"{R}/{name}/{table}{kind}.csv" for table in tables for kind in ("", "_summary")]
         outputs.append(f"{R}/{name}/retrieval_differences.csv")
         outputs += [f"{R}/{name}/{figure}.png" for figure in figures_of(name)]

@@ -76,6 +76,14 @@ def place_axes(figure, left: float, bottom: float, width: float, height: float, 
     return figure.add_axes((left / across, bottom / up, width / across, height / up), **how)
 
 
+def say(title: str, text: str):
+    """Start a figure that only says why there is nothing to be drawn."""
+    figure = open_page(COLUMN, 20)
+    figure.text(0.5, 0.6, text, ha="center", va="center")
+    figure.text(0.5, 0.3, title, ha="center", va="center", color=REFERENCE_COLOUR)
+    return figure
+
+
 def name_data(axis, rows: pd.DataFrame) -> None:
     """Write what was measured above the axes: a figure goes where its caption does not."""
     (title,) = rows["title"].unique()

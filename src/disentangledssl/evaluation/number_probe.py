@@ -1,0 +1,73 @@
+"""A linear probe of a number: R2 on test of a ridge regression from frozen codes.
+
+Choices: codes are standardised on training profiles; the penalty is that with the smallest squared error on validation,
+of equal ones the strongest.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
+from sklearn.preprocessing import StandardScaler
+
+PENALTIES = (100.0, 10.0, 1.0, 0.1, 0.01, 0.001)  # a training profile, of standardised codes
+
+
+class NumberScore(NamedTuple):
+    """What a probe of a number found.
+
+    Attributes
+    ----------
+    value : float
+        1 - SSE / SST about the test mean: 1 is perfect, 0 no better than the mean, negative misleads. NaN where the
+        number is one value on training or on test.
+    profiles : int
+        Test profiles whose number is known.
+    penalty : float
+        Which was chosen.
+    """
+
+    value: float
+    profiles: int
+    penalty: float
+
+
+class Measured(NamedTuple):
+    """Codes ``(profiles, dimensions)`` and their numbers ``(profiles,)`` float64, NaN where not known."""
+
+    codes: np.ndarray
+    numbers: np.ndarray
+
+
+def probe_number(train: Measured, validation: Measured, test: Measured) -> NumberScore:
+    """Fit on training profiles, choose the penalty on validation, score on test.
+
+    Raises
+    ------
+    ValueError
+        If codes hold NaN or infinity.
+    """
+    train, validation, test = (_known(one) for one in (train, validation, test))
+    profiles = len(test.numbers)
+    if any(len(np.unique(one.numbers)) < 2 for one in (train, test)):
+        return NumberScore(np.nan, profiles, np.nan)
+    scaler = StandardScaler().fit(train.codes)
+    best = (np.inf, np.nan, np.nan)
+    for penalty in PENALTIES:
+        probe = Ridge(alpha=penalty * len(train.numbers)).fit(scaler.transform(train.codes), train.numbers)
+        error = 0.0
+        if len(validation.numbers):
+            error = np.square(probe.predict(scaler.transform(validation.codes)) - validation.numbers).mean()
+        if error < best[0]:
+            best = (error, r2_score(test.numbers, probe.predict(scaler.transform(test.codes))), penalty)
+    return NumberScore(best[1], profiles, best[2])
+
+
+def _known(split: Measured) -> Measured:
+    kept = np.isfinite(split.numbers)
+    codes = np.asarray(split.codes, np.float64)[kept]
+    # A code without dimensions says nothing.
+    return Measured(codes if codes.shape[1] else np.zeros((len(codes), 1)), split.numbers[kept])
