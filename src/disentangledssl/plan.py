@@ -19,6 +19,7 @@ CODE = {
     "simulate": ["sources.simulation"],
     "curate": ["sources.screens"],
     "curate_lincs": ["sources.lincs"],
+    "curate_rxrx19a": ["sources.rxrx19a"],
     "mol2vec": ["mol2vec"],
     "split": ["splits"],
     "train": ["training"],

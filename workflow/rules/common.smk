@@ -37,7 +37,8 @@ except InputError as error:
 SIMULATIONS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "simulation"]
 SCREENS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "screen"]
 LINCS = [name for name in SCREENS if CONFIG.data[name].make.screen == "lincs"]
-BUNDLED = [name for name in SCREENS if name not in LINCS]
+RXRX19A = [name for name in SCREENS if CONFIG.data[name].make.screen == "rxrx19a"]
+BUNDLED = [name for name in SCREENS if name not in [*LINCS, *RXRX19A]]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 # Of drug screens: shared representations to rank molecules by (step 2 has those of step 1), and both kinds to decode.
 RANKED = [stage for stage in STAGES if stage != "step2"]
@@ -100,6 +101,10 @@ def raw_files(dataset):
     """The raw files that a data set is made from, bundled or downloaded."""
     if dataset in LINCS:
         return list(LINCS_FILES[CONFIG.data[dataset].make.route].values())
+    if dataset in RXRX19A:
+        make = CONFIG.data[dataset].make
+        features = make.table.path if make.route == "file" else f"{D}/rxrx19a/RxRx19a-DL-embeddings.zip"
+        return [f"{D}/rxrx19a/RxRx19a-metadata.zip", features]
     return [f"data/{CONFIG.data[dataset].make.screen}/profiles.parquet"] if dataset in BUNDLED else []
 
 
@@ -107,6 +112,16 @@ def lincs_inputs(wildcards):
     """The files that a curation of LINCS reads, by what they are to it; the matrix is unpacked before."""
     files = LINCS_FILES[CONFIG.data[wildcards.dataset].make.route]
     return {name: re.sub(r"\.gctx\.gz$", ".gctx", file) for name, file in files.items()}
+
+
+def rxrx19a_inputs(wildcards):
+    """The files that a curation of RxRx19a reads, by what they are to it; a table that must be placed has to be there."""
+    metadata, features = raw_files(wildcards.dataset)
+    if CONFIG.data[wildcards.dataset].make.route == "file" and not Path(features).exists():
+        problem = "no such file: CellProfiler features of RxRx19a, a row a well or site, are published by nobody"
+        mend = f"get them from whoever measured them and put them there, or correct {wildcards.dataset}: make.table.path"
+        raise WorkflowError(str(InputError(features, "", problem, mend)))
+    return {"metadata": metadata, "features": features}
 
 
 def stack_files(dataset, stage, name):
