@@ -1,7 +1,7 @@
 """RxRx19a, the paper's screen of cell images, from published files to the paired-dataset contract, three ways.
 
 ``embeddings``
-    Recursion's own 1,024 numbers of a site. A departure: the paper has features by CellProfiler, which nobody publishes.
+    Recursion's own 1,024 numbers of a site. A departure: the paper's are CellProfiler's, which nobody publishes.
 ``file``
     A table of CellProfiler's features that somebody measured.
 ``cellprofiler``
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
