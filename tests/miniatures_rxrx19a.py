@@ -42,15 +42,19 @@ class Miniature:
     embeddings: list[dict[str, str]]
 
 
-def draw(seed: int = 0) -> Miniature:
-    """Draw the embeddings; one site has none, one of no plate has one, a column is constant and one has a gap."""
+def draw(seed: int = 0, alkanes: int = 0) -> Miniature:
+    """Draw the embeddings; one site has none, one of no plate has one, a column is constant and one has a gap.
+
+    ``alkanes`` are compounds beside the six, for what needs more molecules.
+    """
+    compounds = COMPOUNDS | {f"alkane {k}": "C" * k for k in range(1, alkanes + 1)}
     rng = np.random.default_rng(seed)
     sites = []
     for experiment in ("HRCE-1", "HRCE-2", "VERO-1"):
         for plate in ("1", "2"):
             wells = [(ACTIVE, "", "", "")] * 3 + [(MOCK, "", "", "")] * 3 + [(INACTIVATED, "", "", "")]
             wells += [(MOCK, "phenol", "1.0", COMPOUNDS["phenol"])]
-            wells += [(ACTIVE, name, dose, smiles) for name, smiles in COMPOUNDS.items() for dose in DOSES]
+            wells += [(ACTIVE, name, dose, smiles) for name, smiles in compounds.items() for dose in DOSES]
             if (experiment, plate) == ("HRCE-1", "1"):
                 wells += [(ACTIVE, "amine", "0.300", COMPOUNDS["amine"]), (ACTIVE, "amine", "", COMPOUNDS["amine"])]
             for number, (condition, treatment, dose, smiles) in enumerate(wells):
@@ -65,7 +69,7 @@ def draw(seed: int = 0) -> Miniature:
         values = rng.normal(2, 1, WIDTH) + 2 * (row["treatment"] == "phenol")
         one = {f"feature_{k}": repr(float(value)) for k, value in enumerate(values)}
         embeddings.append({"site_id": row["site_id"], **one, CONSTANT: "0.1"})
-    treated = next(one for one in embeddings if one["site_id"] == "HRCE-2_1_AB25_3".replace("AB25", "AAB01"))
+    treated = next(one for one in embeddings if one["site_id"] == "HRCE-2_1_AAB01_3")
     treated[MISSING] = ""
     return Miniature(sites, embeddings)
 
