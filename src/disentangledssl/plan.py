@@ -20,6 +20,8 @@ CODE = {
     "curate": ["sources.screens"],
     "curate_lincs": ["sources.lincs"],
     "curate_rxrx19a": ["sources.rxrx19a"],
+    "list_plates": ["sources.rxrx19a"],
+    "measure_plate": ["sources.plates"],
     "mol2vec": ["mol2vec"],
     "split": ["splits"],
     "train": ["training"],

@@ -1,4 +1,5 @@
 # Settings, the plan of stacks, wildcard constraints and input functions. No rules here.
+import json
 import re
 import sys
 from pathlib import Path
@@ -72,6 +73,7 @@ LINCS_FILES = {
     },
     "curated": {"archive": f"{D}/lincs_curated/infocore.zip"},
 }
+RXRX19A_METADATA = f"{D}/rxrx19a/RxRx19a-metadata.zip"
 
 
 def one_of(names):
@@ -103,8 +105,13 @@ def raw_files(dataset):
         return list(LINCS_FILES[CONFIG.data[dataset].make.route].values())
     if dataset in RXRX19A:
         make = CONFIG.data[dataset].make
-        features = make.table.path if make.route == "file" else f"{D}/rxrx19a/RxRx19a-DL-embeddings.zip"
-        return [f"{D}/rxrx19a/RxRx19a-metadata.zip", features]
+        features = {
+            "embeddings": f"{D}/rxrx19a/RxRx19a-DL-embeddings.zip",
+            "file": make.table and make.table.path,
+            # One of the many.
+            "cellprofiler": f"{D}/rxrx19a/images/HRCE-1/Plate1/AA02_s1_w1.png",
+        }
+        return [RXRX19A_METADATA, features[make.route]]
     return [f"data/{CONFIG.data[dataset].make.screen}/profiles.parquet"] if dataset in BUNDLED else []
 
 
@@ -117,9 +124,16 @@ def lincs_inputs(wildcards):
 def rxrx19a_inputs(wildcards):
     """The files that a curation of RxRx19a reads, by what they are to it; a table that must be placed has to be there."""
     metadata, features = raw_files(wildcards.dataset)
-    if CONFIG.data[wildcards.dataset].make.route == "file" and not Path(features).exists():
+    route = CONFIG.data[wildcards.dataset].make.route
+    if route == "cellprofiler":
+        plates = json.loads(Path(checkpoints.list_plates.get(dataset=wildcards.dataset).output[0]).read_text())
+        folder = f"{R}/{wildcards.dataset}/measurements"
+        features = [f"{folder}/{name}/Plate{plate}.parquet" for name, one in plates.items() for plate in one]
+    if route == "file" and not Path(features).exists():
         problem = "no such file: CellProfiler features of RxRx19a, a row a well or site, are published by nobody"
-        mend = f"get them from whoever measured them and put them there, or correct {wildcards.dataset}: make.table.path"
+        mend = (
+            f"get them from whoever measured them and put them there, or correct {wildcards.dataset}: make.table.path"
+        )
         raise WorkflowError(str(InputError(features, "", problem, mend)))
     return {"metadata": metadata, "features": features}
 

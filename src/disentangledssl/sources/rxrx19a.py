@@ -26,6 +26,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from disentangledssl.errors import InputError, first_few
+from disentangledssl.files import write_json
 from disentangledssl.sources.curation import (
     Screen,
     cap_profiles,
@@ -180,6 +181,22 @@ def curate(
             "route": route, "profile": profile, "control": control, "minimum_controls": minimum_controls,
             "clip": clip, "seed": seed}  # fmt: skip
     write_screen(screen, Path(out), info, None)
+
+
+def list_plates(metadata: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
+    """Write which wells have to be measured, as JSON: experiment, plate, wells.
+
+    They are the paper's population and control wells of either kind on the same plates.
+    """
+    found: dict[str, dict[str, set[str]]] = {}
+    for control in CONTROLS:
+        screen, controls, _ = read_population(Path(metadata), control)
+        plates = set(screen.rows["plate"])
+        for name in [*screen.rows["id"], *controls["id"][controls["plate"].isin(plates)]]:
+            experiment, plate, well = name.rsplit("_", 2)
+            found.setdefault(experiment, {}).setdefault(plate, set()).add(well)
+    plates = {name: {plate: sorted(wells) for plate, wells in sorted(one.items())} for name, one in found.items()}
+    write_json(out, dict(sorted(plates.items())))
 
 
 def read_population(path: Path, control: str) -> tuple[Screen, pd.DataFrame, dict[str, str]]:

@@ -1,0 +1,15 @@
+from _job import job
+
+with job(snakemake):
+    from disentangledssl.sources.plates import measure_plate
+
+    measure_plate(
+        snakemake.input[0],
+        snakemake.output[0],
+        experiment=snakemake.wildcards.experiment,
+        plate=snakemake.wildcards.plate,
+        settings=snakemake.params.segmentation,
+        keep_images=snakemake.config["data"][snakemake.wildcards.dataset]["make"]["keep_images"],
+        code=snakemake.params.code,
+        downloads=snakemake.config["downloads"],
+    )
