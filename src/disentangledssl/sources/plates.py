@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ import pyarrow as pa
 
 from disentangledssl.errors import InputError
 from disentangledssl.files import read_json, read_table, table_info, write_table
-from disentangledssl.sources.download import fetch_all
 from disentangledssl.sources.segmentation import segment
 
 SITES = (1, 2, 3, 4)
@@ -47,7 +46,8 @@ def measure_plate(
     settings: Mapping[str, Any],
     keep_images: bool,
     code: str,
-    downloads: Mapping[str, Any],
+    folder: str | os.PathLike[str],
+    fetch: Callable[[Sequence[Path]], None],
 ) -> None:
     """Write the profile of every well of a plate: ``well_id``, ``Metadata_Count_Cells``, features (Parquet).
 
@@ -65,8 +65,10 @@ def measure_plate(
         Whether images stay after their well is measured.
     code : text
         Version of the code: a well that another measured is measured again.
-    downloads : mapping
-        ``downloads`` of the config.
+    folder : path
+        Where images lie, by experiment and plate.
+    fetch : function
+        Makes sure that files are there, such as ``download.fetch_all``, whose version is no matter of what is measured.
 
     Raises
     ------
@@ -81,9 +83,9 @@ def measure_plate(
     for number, well in enumerate(wells, 1):
         part = kept / f"{well}.parquet"
         if not part.exists() or table_info(read_table(part)) != info:
-            folder = Path(downloads["folder"], "rxrx19a", "images", experiment, f"Plate{plate}")
-            images = [folder / f"{well}_s{site}_w{k + 1}.png" for site in SITES for k in range(len(CHANNELS))]
-            fetch_all(images, downloads)
+            place = Path(folder, experiment, f"Plate{plate}")
+            images = [place / f"{well}_s{site}_w{k + 1}.png" for site in SITES for k in range(len(CHANNELS))]
+            fetch(images)
             profile = measure_well(read_sites(images), f"{experiment}_{plate}_{well}", settings)
             write_table(part, pa.Table.from_pandas(profile, preserve_index=False), info)
             if not keep_images:
