@@ -111,8 +111,8 @@ class Segmentation(Strict):
 
     method: Literal["otsu_watershed"] = Field(description="see sources/segmentation.py")
     smoothing: float = Field(gt=0, description="standard deviation of the Gaussian before the threshold, in pixels")
-    diameter: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]] = Field(
-        description="least and largest diameter of a nucleus, in pixels"
+    diameter: list[Annotated[float, Field(gt=0)]] = Field(
+        min_length=2, max_length=2, description="least and largest diameter of a nucleus, in pixels"
     )
 
 
