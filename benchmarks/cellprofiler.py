@@ -2,8 +2,8 @@
 
     python benchmarks/cellprofiler.py [--size 1024] [--cells 100] [--rounds 1]
 
-Needs the optional dependencies (pip install -e '.[images]'). Draws a site of noisy, roundish cells, segments and measures
-it, and says how long each part took and what the screen takes at that rate.
+Needs the optional dependencies (pip install -e '.[images]'). Draws a site of noisy, roundish cells, segments
+and measures it, and says how long each part took and what the screen takes at that rate.
 """
 
 from __future__ import annotations
