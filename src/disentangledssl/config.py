@@ -95,6 +95,54 @@ class LincsSource(Strict):
     seed: int = Field(ge=0, description="seed of the draw of replicates")
 
 
+class FeatureTable(Strict):
+    """A table of features that somebody measured."""
+
+    path: str = Field(min_length=1, description=".parquet, .csv, .csv.gz or .zip; a row a site or a well")
+    key: list[Annotated[str, Field(min_length=1)]] = Field(
+        min_length=1, description="columns that make, joined by _, <experiment>_<plate>_<well> (or ..._<site>)"
+    )
+    prefixes: list[Annotated[str, Field(min_length=1)]] = Field(
+        min_length=1, description="what the names of features begin with"
+    )
+
+
+class Segmentation(Strict):
+    """How nuclei and cells are found in images."""
+
+    method: Literal["otsu_watershed"] = Field(description="see sources/segmentation.py")
+    smoothing: float = Field(gt=0, description="standard deviation of the Gaussian before the threshold, in pixels")
+    diameter: list[Annotated[float, Field(gt=0)]] = Field(
+        min_length=2, max_length=2, description="least and largest diameter of a nucleus, in pixels"
+    )
+
+
+class RxrxSource(Strict):
+    """How RxRx19a is curated from published files (docs/choices.md says what is open)."""
+
+    screen: Literal["rxrx19a"]
+    route: Literal["embeddings", "file", "cellprofiler"] = Field(
+        description="embeddings: Recursion's own numbers, not the paper's CellProfiler; file: a table that you have; "
+        "cellprofiler: measured here from the images"
+    )
+    profile: Literal["experiment", "dose", "wells"] = Field(
+        description="what a profile is: a molecule at a dose in an experiment, or in all of them; or a single well"
+    )
+    wells_per_molecule: int = Field(ge=1, description="of profile: wells alone, at most so many a molecule")
+    control: Literal["untreated", "mock"] = Field(
+        description="which wells of a plate are subtracted: infected without a compound, or without virus"
+    )
+    minimum_controls: int = Field(ge=1, description="control wells that a plate must have")
+    clip: float = Field(gt=0, description="clipped to plus or minus this, in robust standard deviations of controls")
+    group: Literal["molecule", "skeleton"] = Field(
+        description="what is never divided in a split: a canonical SMILES, or all of one InChIKey skeleton"
+    )
+    seed: int = Field(ge=0, description="seed of the draw of wells")
+    table: FeatureTable | None = Field(description="of route: file alone, where it is and how it is laid out")
+    segmentation: Segmentation | None = Field(description="of route: cellprofiler alone")
+    keep_images: bool = Field(description="of route: cellprofiler alone, keep images whose well is measured (445 GB)")
+
+
 class SplitSettings(Strict):
     """How pairs are divided."""
 
@@ -227,7 +275,7 @@ class ScreenData(FamilyOverrides):
     """A drug screen."""
 
     source: Literal["screen"]
-    make: Annotated[ScreenSource | LincsSource, Field(discriminator="screen")]
+    make: Annotated[ScreenSource | LincsSource | RxrxSource, Field(discriminator="screen")]
     decoders: DecoderOverrides = DecoderOverrides()
     transfer_from: Name | None = Field(
         default=None,
@@ -458,6 +506,14 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
         if getattr(make, "variant", None) == "noisy" and make.noise and make.n < NOISY_PAIRS:
             problem = f"{make.n} pairs are too few for the information plane"
             yield mistake("make.n", problem, f"use {NOISY_PAIRS} or more")
+        needed = {"file": "table", "cellprofiler": "segmentation"}.get(getattr(make, "route", None))
+        if needed and getattr(make, needed) is None:
+            problem, mend = f"is null with route: {make.route}", "give it as in config.yaml"
+            yield mistake(f"make.{needed}", problem, mend)
+        bounds = getattr(getattr(make, "segmentation", None), "diameter", (0, 1))
+        if bounds[0] >= bounds[1]:
+            problem = f"ends ({spell(bounds[1])}) where it begins ({spell(bounds[0])}), or before"
+            yield mistake("make.segmentation.diameter", problem, "give the least first, then the largest")
         data_seeds = getattr(make, "data_seeds", [])
         if len(data_seeds) > 1 and split.kind != "random":
             yield mistake("split.kind", f"{split.kind} with several make.data_seeds", "use random")

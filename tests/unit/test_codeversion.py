@@ -183,7 +183,11 @@ def test_number_in_a_formula_is_seen(package):
     [
         ("sources/simulation", {"simulate"}),
         ("sources/screens", {"curate"}),
-        ("sources/curation", {"curate", "curate_lincs"}),
+        ("sources/curation", {"curate", "curate_lincs", "curate_rxrx19a", "list_plates"}),
+        ("sources/rxrx19a", {"curate_rxrx19a", "list_plates"}),
+        ("sources/wells", {"curate_rxrx19a", "list_plates"}),
+        ("sources/plates", {"measure_plate"}),
+        ("sources/segmentation", {"measure_plate"}),
         ("sources/lincs", {"curate_lincs"}),
         ("sources/gctx", {"curate_lincs"}),
         ("selection", {"selection"}),

@@ -176,7 +176,7 @@ ONE_MISTAKE = {
     ),
     "no such screen": (
         "data: {mine: {source: screen, make: {screen: lincs_cell}}}",
-        "data.mine.make.screen: input should be 'lincs_consensus', 'lincs_cells', 'cell_injury' or ",
+        "data.mine.make.screen: input should be 'lincs_consensus', 'lincs_cells', 'cell_injury', 'lincs' or 'rxrx19a'",
         "got 'lincs_cell'; correct it",
     ),
     "no screen": ("data: {mine: {source: screen, make: {seed: 0}}}", "data.mine.make.screen: ", "got None"),
@@ -193,6 +193,11 @@ ONE_MISTAKE = {
         "data.lincs_cells.make: route is no setting; known here: molecules, screen, seed, shuffled, ",
     ),
     "no such route": ("data: {lincs: {make: {route: gee}}}", "data.lincs.make.route: ", "'curated', got 'gee'"),
+    "no such profile": (
+        "data: {rxrx19a: {make: {profile: well}}}",
+        "data.rxrx19a.make.profile: ",
+        "'wells', got 'well'",
+    ),
     "no such time": ("data: {lincs: {make: {hours: []}}}", "data.lincs.make.hours: ", "at least 1 item"),
     "no such source": ("data: {mine: {source: screens}}", "data.mine", "'screen'", "'screens'"),
     # Something lacks.
@@ -283,6 +288,19 @@ ONE_MISTAKE = {
         "downloads.proxy: names a user, and the config is copied into the results; put the proxy in HTTPS_PROXY",
     ),
     "proxy without http": ("downloads: {proxy: 'proxy:3128'}", "downloads.proxy: ", "got 'proxy:3128'"),
+    "route without its table": (
+        "datasets: [rxrx19a_file]\ndata: {rxrx19a_file: {make: {table: null}}}",
+        "rxrx19a_file: make.table: is null with route: file; give it as in config.yaml",
+    ),
+    "route without its segmentation": (
+        "datasets: [rxrx19a]\ndata: {rxrx19a: {make: {route: cellprofiler}}}",
+        "rxrx19a: make.segmentation: is null with route: cellprofiler; give it as in config.yaml",
+    ),
+    "diameters in the wrong order": (
+        "datasets: [rxrx19a_cellprofiler]\n"
+        "data: {rxrx19a_cellprofiler: {make: {segmentation: {diameter: [60, 12.5]}}}}",
+        "make.segmentation.diameter: ends (12.5) where it begins (60), or before; give the least first",
+    ),
     "data set twice": ("datasets: [simulation, simulation]", "datasets: simulation is listed twice; list it once"),
     "selected in step 1": (
         "datasets: [lincs_cells]\nfamilies: {screen: {grids: {step1: {beta: [0, 1, 5, selected]}}}}",

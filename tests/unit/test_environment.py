@@ -41,6 +41,19 @@ def test_conda_and_pip_install_the_same_packages(project, environment):
     assert {name: limits for name, limits in environment.items() if name != "python"} == wanted
 
 
+def test_the_environment_for_images_is_the_other_with_the_optional_packages(project):
+    texts = [
+        yaml.safe_load((REPOSITORY / "envs" / name).read_text()) for name in ("disentangledssl.yaml", "images.yaml")
+    ]
+    common, images = (content["dependencies"] for content in texts)
+    more = [one for one in images if one not in common]
+    (from_pypi,) = [one["pip"] for one in more if isinstance(one, dict)]
+    from_conda = [one for one in more if isinstance(one, str) and one != "pip"]
+    assert [one for one in images if one in common] == common and texts[0]["channels"] == texts[1]["channels"]
+    wanted = sorted(one.replace(" ", "") for one in project["optional-dependencies"]["images"])
+    assert sorted(one.replace(" ", "") for one in [*from_conda, *from_pypi]) == wanted
+
+
 def test_conda_takes_a_python_that_the_package_allows(project, environment):
     def numbers(version: str) -> tuple[int, ...]:
         return tuple(map(int, re.findall(r"\d+", version)))

@@ -1,4 +1,5 @@
 # Settings, the plan of stacks, wildcard constraints and input functions. No rules here.
+import json
 import re
 import sys
 from pathlib import Path
@@ -38,8 +39,9 @@ SIMULATIONS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "
 SCREENS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "screen"]
 SCREEN_SPLIT = [name for name in SCREENS if CONFIG.family(name).split.kind in SCREEN_SPLITS]
 LINCS = [name for name in SCREENS if CONFIG.data[name].make.screen == "lincs"]
+RXRX19A = [name for name in SCREENS if CONFIG.data[name].make.screen == "rxrx19a"]
 TRANSFERS = CONFIG.transfers()
-BUNDLED = [name for name in SCREENS if name not in LINCS]
+BUNDLED = [name for name in SCREENS if name not in [*LINCS, *RXRX19A]]
 # One consensus profile a drug, of no one line, dose or time: nothing to probe representations for.
 DESCRIBED = [name for name in SCREENS if CONFIG.data[name].make.screen != "lincs_consensus"]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
@@ -78,8 +80,7 @@ LINCS_FILES = {
     },
     "curated": {"archive": f"{D}/lincs_curated/infocore.zip"},
 }
-
-
+RXRX19A_METADATA = f"{D}/rxrx19a/RxRx19a-metadata.zip"
 # The molecule embedding as published, where that is asked for.
 MOL2VEC_FILES = [f"{D}/mol2vec/model_300dim.pkl"] if CONFIG.mol2vec.model == "published" else []
 
@@ -112,6 +113,15 @@ def raw_files(dataset):
     """The raw files that a data set is made from, bundled or downloaded."""
     if dataset in LINCS:
         return list(LINCS_FILES[CONFIG.data[dataset].make.route].values())
+    if dataset in RXRX19A:
+        make = CONFIG.data[dataset].make
+        features = {
+            "embeddings": f"{D}/rxrx19a/RxRx19a-DL-embeddings.zip",
+            "file": make.table and make.table.path,
+            # One of the many.
+            "cellprofiler": f"{D}/rxrx19a/images/HRCE-1/Plate1/AA02_s1_w1.png",
+        }
+        return [RXRX19A_METADATA, features[make.route]]
     return [f"data/{CONFIG.data[dataset].make.screen}/profiles.parquet"] if dataset in BUNDLED else []
 
 
@@ -119,6 +129,23 @@ def lincs_inputs(wildcards):
     """The files that a curation of LINCS reads, by what they are to it; the matrix is unpacked before."""
     files = LINCS_FILES[CONFIG.data[wildcards.dataset].make.route]
     return {name: re.sub(r"\.gctx\.gz$", ".gctx", file) for name, file in files.items()}
+
+
+def rxrx19a_inputs(wildcards):
+    """The files that a curation of RxRx19a reads, by what they are to it; a table that must be placed has to be there."""
+    metadata, features = raw_files(wildcards.dataset)
+    route = CONFIG.data[wildcards.dataset].make.route
+    if route == "cellprofiler":
+        plates = json.loads(Path(checkpoints.list_plates.get(dataset=wildcards.dataset).output[0]).read_text())
+        folder = f"{R}/{wildcards.dataset}/measurements"
+        features = [f"{folder}/{name}/Plate{plate}.parquet" for name, one in plates.items() for plate in one]
+    if route == "file" and not Path(features).exists():
+        problem = "no such file: CellProfiler features of RxRx19a, a row a well or site, are published by nobody"
+        mend = (
+            f"get them from whoever measured them and put them there, or correct {wildcards.dataset}: make.table.path"
+        )
+        raise WorkflowError(str(InputError(features, "", problem, mend)))
+    return {"metadata": metadata, "features": features}
 
 
 def stack_files(dataset, stage, name):

@@ -22,7 +22,7 @@ from rdkit.rdBase import BlockLogs
 from disentangledssl.dataset import pairs_table, write_view
 from disentangledssl.errors import InputError, first_few
 from disentangledssl.files import atomic, table_info, with_info, write_table
-from disentangledssl.mol2vec import canonical_smiles, parse
+from disentangledssl.mol2vec import NO_STRUCTURE, canonical_smiles, parse
 from disentangledssl.splits import shuffle_molecules
 
 STEP_COLUMNS = (
@@ -105,6 +105,19 @@ def canonicalise(screen: Screen) -> None:
     screen.keep(~bad, "parse SMILES", reason)
     kept = screen.rows.assign(smiles=canonical[~bad].to_numpy())
     screen.record("canonical SMILES", kept, "one molecule, one SMILES")
+
+
+def resolve_structures(screen: Screen) -> None:
+    """Keep wells of compounds with a structure; compounds of one canonical SMILES become one molecule."""
+    given = screen.rows["smiles"]
+    known = given.notna() & ~given.isin(NO_STRUCTURE)
+    screen.keep(known, "known structures", "compounds without a published structure")
+    given = screen.rows["smiles"]
+    canonical = {smiles: canonical_smiles(smiles) for smiles in given.unique()}
+    bad = sorted(smiles for smiles, one in canonical.items() if one is None)
+    screen.keep(~given.isin(bad), "parse SMILES", f"SMILES that RDKit cannot parse: {first_few(bad) or 'none'}")
+    merged = screen.rows.assign(smiles=screen.rows["smiles"].map(canonical))
+    screen.record("canonical SMILES", merged, "compounds of one canonical SMILES are one molecule; salts stay apart")
 
 
 def drop_missing(screen: Screen) -> None:

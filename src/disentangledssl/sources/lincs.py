@@ -27,8 +27,7 @@ from pyarrow import csv as arrow_csv
 
 from disentangledssl.errors import InputError, first_few
 from disentangledssl.files import atomic, read_table, table_info
-from disentangledssl.mol2vec import NO_STRUCTURE, canonical_smiles
-from disentangledssl.sources.curation import Screen, cap_profiles, group_by_skeleton, write_screen
+from disentangledssl.sources.curation import Screen, cap_profiles, group_by_skeleton, resolve_structures, write_screen
 from disentangledssl.sources.gctx import read_wells
 from disentangledssl.sources.pickles import read_pickle
 from disentangledssl.timings import phase
@@ -195,7 +194,7 @@ def read_wells_of_geo(wells_path: Path, compounds_path: Path, minimum_controls: 
     screen = Screen(wells_path, wells.sort_values("id", kind="stable", ignore_index=True), [])
     screen.keep(screen.rows.pop("pert_type") == COMPOUND, "compounds", f"wells of the type {COMPOUND}")
     screen.keep(screen.rows["cell_id"].isin(LINES), "cell lines", f"the paper's {len(LINES)}: {', '.join(LINES)}")
-    _resolve_structures(screen)
+    resolve_structures(screen)
     controls = screen.rows["plate"].map(vehicles["plate"].value_counts()).fillna(0)
     wanted = "a vehicle well" if minimum_controls == 1 else f"{minimum_controls} vehicle wells"
     screen.keep(controls >= minimum_controls, "plate controls", f"plates with at least {wanted}")
@@ -241,7 +240,7 @@ def read_archive(path: Path) -> tuple[Screen, dict[str, Any], dict[str, Any]]:
     screen.keep(screen.rows["cell_id"].isin(LINES), "cell lines", f"the paper's {len(LINES)}: {', '.join(LINES)}")
     screen.keep(screen.rows["plate"].isin(list(controls)), "plate controls", f"plates that {CONTROLS} lists")
     screen.keep(screen.rows["smiles"].isin(list(vectors)), "Mol2vec", f"structures that {VECTORS} lists")
-    _resolve_structures(screen)
+    resolve_structures(screen)
     return screen, wells, controls
 
 
@@ -319,19 +318,6 @@ def write_overlap(first: str | os.PathLike[str], second: str | os.PathLike[str],
             one, other = (set(table[column].to_pylist()) for table in tables)
             names = [table_info(table)["name"] for table in tables]
             writer.writerow((what, *names, len(one), len(other), len(one & other)))
-
-
-def _resolve_structures(screen: Screen) -> None:
-    """Keep wells of compounds with a structure; compounds of one canonical SMILES become one molecule."""
-    given = screen.rows["smiles"]
-    known = given.notna() & ~given.isin(NO_STRUCTURE)
-    screen.keep(known, "known structures", "compounds without a published structure")
-    given = screen.rows["smiles"]
-    canonical = {smiles: canonical_smiles(smiles) for smiles in given.unique()}
-    bad = sorted(smiles for smiles, one in canonical.items() if one is None)
-    screen.keep(~given.isin(bad), "parse SMILES", f"SMILES that RDKit cannot parse: {first_few(bad) or 'none'}")
-    merged = screen.rows.assign(smiles=screen.rows["smiles"].map(canonical))
-    screen.record("canonical SMILES", merged, "compounds of one canonical SMILES are one molecule; salts stay apart")
 
 
 def _would_give(rows: pd.DataFrame, hours: Sequence[int], dose: str, replicates: int) -> str:
