@@ -104,7 +104,7 @@ def test_full_config_has_every_stage_of_every_data_set(fresh):
         "tabulate_contents": screens - 1, "measure_reference_contents": screens - 1, "plot_embedding_maps": screens - 1,
         "plot_figure4a": simulations, "plot_figure4b": 3, "plot_figure7": 1, "plot_figure8": 3, "plot_figure9": 1,
         "plot_recovery": simulations, "plot_information_plane": 1,
-        "decide_claims": 1,
+        "decide_claims": 1, "join_screens": 1, "transfer_references": 1, "tabulate_transfer": 1,
     }  # fmt: skip
     assert expected.items() <= counts.items()
     # Step 1 of a simulation: 13 betas x 3 seeds = one stack of 39. All that is trained is measured.
@@ -191,6 +191,22 @@ def test_one_target_of_a_screen_plans_nothing_of_the_simulation(fresh):
     wanted = total(SCREEN_CLIP, SCREEN_STEP1, {"select_beta": 1, "retrieve_references": 1}, SCREEN_RETRIEVAL)
     plan = fresh.plan("results/small/lincs_consensus/retrieval.csv")
     assert plan == total(wanted, SCREEN_DATA, {"train_mol2vec": 1})
+
+
+def test_a_screen_is_split_by_scaffold_from_its_structures(fresh, overlay):
+    by_scaffold = overlay("data: {lincs_consensus: {split: {kind: scaffold}}}")
+    plan = fresh.plan("results/small/lincs_consensus/data/splits.parquet", overlays=[by_scaffold])
+    assert plan == {"curate_screen": 1, "split_screen": 1}
+
+
+def test_transfer_is_of_models_that_are_trained_anyway(fresh, overlay):
+    both = overlay("datasets: [lincs_consensus, lincs_cells]")
+    plan = fresh.plan("results/small/lincs_cells/transfer.csv", overlays=[both])
+    # Nothing is trained on the target, nor is it split.
+    data = total(SCREEN_DATA, {"curate_screen": 1, "featurise_molecules": 1, "train_mol2vec": 1, "join_screens": 1})
+    measured = {"measure_transfer": 2, "transfer_references": 1, "tabulate_transfer": 1}
+    trained = {"train_baseline": 1, "train_step1": 1, "measure_retrieval": 1, "select_beta": 1}
+    assert plan == total(data, trained, measured)
 
 
 def test_one_target_of_the_simulation_plans_nothing_of_the_screens(fresh):
