@@ -121,7 +121,8 @@ def label_ends(axis, labels: Sequence[Label]) -> list:
     inside, pixels = axis.get_window_extent(renderer), axis.figure.dpi / 72
     ends = np.array([axis.transData.transform(*label.places) for label in labels])
     gap = max(_size(axis, label, renderer)[1] for label in labels) + 1
-    heights = spread(ends[:, 1], gap)
+    # Of ends at one height the first stands on top.
+    heights = spread(ends[::-1, 1], gap)[::-1]
     # Within the height of the axes: above stands the title.
     below, rank = np.arange(len(labels)), np.argsort(np.argsort(heights, kind="stable"))
     lowest, highest = inside.y0 + gap * (below + 0.5), inside.y1 - gap * (below[::-1] + 0.5)
