@@ -45,6 +45,7 @@ CODE = {
     "information_plane": ["figures.information_plane"],
     "recovery": ["figures.recovery"],
     "beta_choice": ["figures.beta_choice"],
+    "retrieval_curves": ["figures.retrieval_curves"],
     # Seconds are measured, so all code that is timed counts; methods are loaded by name, which no import shows.
     "cost": ["cost", *(f"methods.{stage}" for stage in STAGES)],
 }

@@ -192,7 +192,7 @@ def test_number_in_a_formula_is_seen(package):
         ("figures/information_plane", {"information_plane"}),
         ("figures/recovery", {"recovery"}),
         ("figures/scatter", SCATTERS),
-        ("figures/style", SCATTERS | {"figure4a", "beta_choice"}),
+        ("figures/style", SCATTERS | {"figure4a", "beta_choice", "retrieval_curves"}),
         ("tables/layout", {"probe_table", "retrieval_table", "transfer_table", "reconstruction_table"}),
         ("tables/retrieval", {"retrieval_table", "transfer_table"}),
         ("tables/transfer", {"transfer_table"}),

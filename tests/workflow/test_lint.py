@@ -144,6 +144,7 @@ def test_report_shows_every_figure_and_table(finished_copy):
         shown = {name.rsplit("/", 1)[-1] for name in report.namelist()}
         page = next(report.read(name).decode() for name in report.namelist() if name.endswith("report.html"))
     tables = {"probes.csv", "probes_summary.csv", "retrieval.csv", "retrieval_summary.csv"}
+    tables |= {"retrieval_differences.csv", "retrieval_curves.png"}
     assert shown >= tables | {"figure4a.png", "figure4b.png", "figure7.png", "figure8.png"}
     assert "on simulation: mean over" in page and "snakemake.wildcards" not in page
     assert "a stand-in is never the paper" in page

@@ -17,7 +17,8 @@ import yaml
 
 SIMULATION_FIGURES = {"plot_figure4a": 1, "plot_figure4b": 1, "plot_figure7": 1, "plot_figure8": 1, "plot_recovery": 1}
 SIMULATION_TABLES = {"tabulate_probes": 1, "decide_claims": 1, **SIMULATION_FIGURES}
-SCREEN_TABLES = {"tabulate_retrieval": 1}
+SCREEN_RETRIEVAL = {"tabulate_retrieval": 1}
+SCREEN_TABLES = {**SCREEN_RETRIEVAL, "plot_retrieval_curves": 1}
 SCREEN_STEP2 = {"train_step2": 1, "measure_reconstruction": 1, "tabulate_reconstruction": 1}
 SCREEN_CHOICE = {"select_beta": 1, "plot_beta_choice": 1, **SCREEN_STEP2}
 SIMULATION_STEP1 = {"train_step1": 1, "probe_representations": 1}
@@ -96,7 +97,7 @@ def test_full_config_has_every_stage_of_every_data_set(fresh):
         "simulate": simulations, "curate_screen": screens, "featurise_molecules": screens, "train_mol2vec": 1,
         "split_dataset": simulations + screens, "probe_references": simulations, "retrieve_references": screens,
         "select_beta": screens, "tabulate_probes": simulations, "tabulate_retrieval": screens,
-        "tabulate_reconstruction": screens, "plot_beta_choice": screens,
+        "tabulate_reconstruction": screens, "plot_beta_choice": screens, "plot_retrieval_curves": screens,
         "plot_figure4a": simulations, "plot_figure4b": 3, "plot_figure7": 1, "plot_figure8": 3, "plot_figure9": 1,
         "plot_recovery": simulations, "plot_information_plane": 1,
         "decide_claims": 1, "join_screens": 1, "transfer_references": 1, "tabulate_transfer": 1,
@@ -183,7 +184,7 @@ def test_small_config_from_scratch(fresh):
 
 
 def test_one_target_of_a_screen_plans_nothing_of_the_simulation(fresh):
-    wanted = total(SCREEN_CLIP, SCREEN_STEP1, {"select_beta": 1, "retrieve_references": 1}, SCREEN_TABLES)
+    wanted = total(SCREEN_CLIP, SCREEN_STEP1, {"select_beta": 1, "retrieve_references": 1}, SCREEN_RETRIEVAL)
     plan = fresh.plan("results/small/lincs_consensus/retrieval.csv")
     assert plan == total(wanted, SCREEN_DATA, {"train_mol2vec": 1})
 
@@ -300,6 +301,10 @@ CHANGED = {
         [{"probe_representations": 5, "probe_references": 1}, SIMULATION_TABLES],
     ),
     "resamples of the standard errors": ("retrieval: {bootstrap: 30}", [SCREEN_TABLES]),
+    "permutations of the null": (
+        "retrieval: {permutations: 11}",
+        [{"measure_retrieval": 2, "retrieve_references": 1}, SCREEN_CHOICE, SCREEN_TABLES],
+    ),
     "molecule embedding": (
         "mol2vec: {epochs: 2}",
         [{"train_mol2vec": 1, "featurise_molecules": 1}, *SCREEN],

@@ -48,7 +48,8 @@ def test_everything_that_was_promised_is_there(finished):
         "simulation/probes_summary.parquet", "simulation/figure4a.png", "simulation/figure4a.pdf",
         "simulation/figure4a.csv", "simulation/figure4b.csv", "simulation/figure7.csv", "simulation/figure8.png",
         "lincs_consensus/retrieval.csv", "lincs_consensus/retrieval.parquet",
-        "lincs_consensus/retrieval_summary.csv", "lincs_consensus/selection.json", "stacks.json",
+        "lincs_consensus/retrieval_summary.csv", "lincs_consensus/retrieval_differences.csv",
+        "lincs_consensus/retrieval_curves.png", "lincs_consensus/selection.json", "stacks.json",
     ):  # fmt: skip
         assert made[name].stat().st_size > 0
     kinds = {Path(name).suffix for name in made}

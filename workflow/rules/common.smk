@@ -58,6 +58,7 @@ FIGURES = {
     "information_plane": ("information plane (ours)", *PROBES),
     "recovery": ("recovery of the true latents (ours)", *PROBES),
     "beta_choice": ("choice of beta (ours)", "selection.json", SCREENS),
+    "retrieval_curves": ("retrieval curves (ours)", "retrieval_summary.parquet", SCREENS),
 }
 # A training job holds a GPU, or the promise of one; a config for the CPU asks for none.
 GPU = 0 if CONFIG.device == "cpu" else 1
@@ -245,7 +246,8 @@ def refuse(wildcards):
 def figures_of(name):
     """The figures that the stages and the data of a data set are enough for."""
     if name in SCREENS:
-        return ["beta_choice"] * has_betas(name)
+        trained = any((name, stage) in PLAN.stacks for stage in RANKED)
+        return ["beta_choice"] * has_betas(name) + ["retrieval_curves"] * trained
     step1, step2, *baselines = [
         (name, stage) in PLAN.stacks for stage in ("step1", "step2", "jointopt", "focal", "dmvae")
     ]

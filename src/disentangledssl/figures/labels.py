@@ -11,10 +11,13 @@ import numpy as np
 from matplotlib import patheffects
 from matplotlib.transforms import Bbox
 
+from disentangledssl.figures.style import spread
+
 # Points (1/72 inch) between what is labelled and its label; from the second on a hairline joins them.
 DISTANCES = (4, 9, 15, 22, 30, 40)
 DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
 PADDING = 2.5  # pixels
+LEADER = 9  # points from the axes to a column of labels on their right
 # Costs; a sampled point of a line costs its weight.
 OUTSIDE, OTHER_LABEL, STRUCK_OUT, FARTHER = 1000, 1000, 10, 3
 
@@ -96,6 +99,43 @@ def place_labels(axis, labels: Sequence[Label], drawn: Sequence[np.ndarray], tak
         # A hairline is in the way of the labels to come.
         points = np.concatenate([points, np.column_stack([best.line, np.ones(len(best.line))])])
         written.append(_write(axis, label, best))
+    return written
+
+
+def label_ends(axis, labels: Sequence[Label]) -> list:
+    """Write labels in a column on the right of the axes, each at the height of its line's end or near it.
+
+    Parameters
+    ----------
+    axis : Axes
+        With its limits and its place in the figure final.
+    labels : sequence of Label
+        With one place each, the end of a line.
+
+    Returns
+    -------
+    list of Annotation
+        One a label, in their order, joined to its line's end.
+    """
+    renderer = axis.figure.canvas.get_renderer()
+    inside, pixels = axis.get_window_extent(renderer), axis.figure.dpi / 72
+    ends = np.array([axis.transData.transform(*label.places) for label in labels])
+    gap = max(_size(axis, label, renderer)[1] for label in labels) + 1
+    heights = spread(ends[:, 1], gap)
+    # Within the height of the axes: above stands the title.
+    below, rank = np.arange(len(labels)), np.argsort(np.argsort(heights, kind="stable"))
+    lowest, highest = inside.y0 + gap * (below + 0.5), inside.y1 - gap * (below[::-1] + 0.5)
+    heights = np.minimum(np.maximum(heights, lowest[rank]), highest[rank])
+    written = []
+    for label, end, height in zip(labels, ends, heights, strict=True):
+        offset = (inside.x1 - end[0]) / pixels + LEADER, (height - end[1]) / pixels
+        line = {"arrowstyle": "-", "color": label.colour, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 2.5}
+        written.append(
+            axis.annotate(
+                label.text, *label.places, xytext=offset, textcoords="offset points", color=label.colour, ha="left",
+                va="center", arrowprops=line | {"relpos": (0, 0.5)}, annotation_clip=False,
+            )
+        )  # fmt: skip
     return written
 
 
