@@ -76,6 +76,7 @@ ONLY = {
 NEVER = {
     ("evaluation", "tables", "figures"): ("training", "methods", "decoders"),
     ("measurements",): ("training",),
+    ("contents", "hits", "maps", "targets"): ("training", "methods", "tables", "figures"),
     ("sources", "features", "splits", "dataset"): ("training", "methods", "evaluation", "tables", "figures"),
     ("training", "methods", "representations", "batches", "decoders"): (
         "evaluation",
