@@ -7,7 +7,7 @@
   (``evaluation.neighbours``), where the class is one of the molecule.
 
 ``chance`` stands beside each. A nuisance has also that of a guess that knows cell line and time, in which plates lie
-(``chance_in_strata``): only what is above it tells of the plate itself. Codes of molecules (view 2) are measured for
+(``chance_in_strata``): what is above it cannot come from these alone. Codes of molecules (view 2) are measured for
 what is of the molecule, each molecule once.
 
 Reference rows: the scaled views as principal components of the methods' width (``raw``) and regularised linear CCA.

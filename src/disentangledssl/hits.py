@@ -18,11 +18,11 @@ from sklearn.preprocessing import normalize
 from disentangledssl import mol2vec
 from disentangledssl.dataset import PairedDataset, read_dataset
 from disentangledssl.errors import InputError, first_few
+from disentangledssl.evaluation.retrieval import NEAR_TIE
 from disentangledssl.files import atomic, read_table, write_table
 from disentangledssl.measurements import label_columns
 from disentangledssl.timings import phase
 
-NEAR_TIE = 1e-6  # rounding of single-precision codes, as in retrieval
 SHOWN_HITS = 5
 SHOWN_COLUMNS = ["phenotype", "rank", "id", "smiles", "cosine", "is_true", "pool"]
 SHOWN_QUANTILES = (1 / 8, 3 / 8, 5 / 8, 7 / 8)

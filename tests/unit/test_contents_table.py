@@ -49,12 +49,13 @@ def test_folds_are_averaged_then_seeds(tabulate):
         )
     )
     assert table["value"].tolist() == pytest.approx([0.3, 0.4]) and table["seed"].tolist() == [0, 1]
-    assert table["chance"].tolist() == pytest.approx([0.15] * 2) and table["ratio"].tolist() == pytest.approx(
-        [2, 8 / 3]
-    )
+    assert table["chance"].tolist() == pytest.approx([0.15] * 2)
+    assert table["ratio"].tolist() == pytest.approx([2, 8 / 3])
+    assert table["std_folds"].tolist() == pytest.approx([np.sqrt(0.02)] * 2)
     assert table[["profiles", "unseen", "folds"]].to_numpy().tolist() == [[40, 2, 2]] * 2
     (mean,) = summary.to_dict("records")
     assert (mean["mean"], mean["std"], mean["n"]) == (pytest.approx(0.35), pytest.approx(np.sqrt(0.005)), 2)
+    assert mean["std_folds"] == pytest.approx(np.sqrt(0.02))
     assert (mean["ratio"], mean["n_diverged"], mean["method"]) == (pytest.approx(0.35 / 0.15), 0, "disentangledssl")
     assert (mean["dataset"], mean["stand_in"]) == ("cells", True)
 

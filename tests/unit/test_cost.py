@@ -281,14 +281,16 @@ def test_training_and_evaluation_are_timed_with_real_data(tiny, plain, stage):
     assert 0 < took["seconds"] < 1 and took["fixed"] > 0 and 0.05 < took["gb"] < 4 and took["gpu_gb"] == 0
     probe = {"probe": {"solver": "newton-cholesky", "max_iter": 200}}
     assert time_evaluation("probes", **given | {"runs": RUNS[stage][:1]}, options=probe)["seconds"] > 0
+    assert time_evaluation("contents", **given | {"runs": RUNS[stage][:1]}, options={})["seconds"] > 0
     if stage != "jointopt":
         ranking = {"top": [1], "permutations": 10}
         assert time_evaluation("retrieval", **given | {"runs": RUNS[stage][:1]}, options=ranking)["seconds"] > 0
 
 
 def test_reference_rows_are_timed(tiny, plain):
-    took = time_references("retrieval", str(tiny), {"top": [1], "permutations": 10, "scaling": [plain, plain]})
-    assert took["seconds"] > 0
+    for kind, options in (("retrieval", {"top": [1], "permutations": 10}), ("contents", {"width": 4})):
+        took = time_references(kind, str(tiny), options | {"scaling": [plain, plain]})
+        assert took["seconds"] > 0
 
 
 def test_processes_answer_and_say_so_when_they_cannot(tiny, plain):

@@ -76,6 +76,7 @@ ONLY = {
 NEVER = {
     ("evaluation", "tables", "figures"): ("training", "methods", "decoders"),
     ("measurements",): ("training",),
+    ("contents", "hits", "maps", "targets"): ("training", "methods", "tables", "figures"),
     ("sources", "features", "splits", "screen_splits", "structures", "dataset"): (
         "training",
         "methods",

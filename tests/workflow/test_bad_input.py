@@ -90,7 +90,7 @@ def test_unknown_run_of_a_stage_that_is_not_trained(fresh):
 
 
 def test_missing_library(fresh, overlay):
-    target = "results/small/lincs_consensus/hits/clip/seed=0/LC0001.csv"
+    target = "results/small/lincs_consensus/hits/clip/fold=0,seed=0/LC0001.csv"
     result = fresh.run(target, overlays=[overlay("hits: {library: none.csv}")])
     assert_says(result, "hits.library: there is no file none.csv; correct the path, or set it to null")
 
@@ -100,12 +100,13 @@ def test_unknown_stack(fresh):
     assert_says(result, "simulation: step1 has no stack 0123456789")
 
 
-# Probes and their figure are of simulations, retrieval and the choice of beta of screens.
+# Probes and their figure are of simulations, retrieval and the choice of beta of screens, contents of some of them.
 NO_RULE = [
     "simulation/probs.csv",
     "simulation/retrieval.csv",
     "simulation/selection.json",
     "lincs_consensus/probes.csv",
+    "lincs_consensus/contents.csv",
 ]
 
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.preprocessing import normalize
 
+from disentangledssl.evaluation.retrieval import NEAR_TIE
+
 NEIGHBOURS = (1, 5, 10)
-NEAR_TIE = 1e-6  # rounding of single-precision codes
 
 
 def mean_directions(codes: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -48,8 +48,9 @@ def _per_seed(rows: pd.DataFrame) -> pd.DataFrame:
     measured = rows[~rows["lost"]].groupby([*seed, *MEASURED, "status"], dropna=False, sort=False)
     # A fold whose test molecules allow no score (one class) has none; the others are averaged, and counted.
     values = measured.agg(
-        value=("value", "mean"), chance=("chance", "mean"), chance_in_strata=("chance_in_strata", "mean"),
-        classes=("classes", "mean"), profiles=("profiles", "sum"), unseen=("unseen", "sum"), folds=("value", "count"),
+        value=("value", "mean"), std_folds=("value", lambda values: values.std(ddof=1)), chance=("chance", "mean"),
+        chance_in_strata=("chance_in_strata", "mean"), classes=("classes", "mean"), profiles=("profiles", "sum"),
+        unseen=("unseen", "sum"), folds=("value", "count"),
     ).reset_index()  # fmt: skip
     values.insert(values.columns.get_loc("chance") + 1, "ratio", _ratio(values["value"], values["chance"]))
     lost = rows[rows["lost"]][seed].drop_duplicates().assign(status="diverged")
@@ -63,8 +64,9 @@ def _over_seeds(per_seed: pd.DataFrame) -> pd.DataFrame:
         per_seed[~lost]
         .groupby([*METHOD, *MEASURED], dropna=False, sort=False)
         .agg(
-            mean=("value", "mean"), std=("value", lambda values: values.std(ddof=1)), chance=("chance", "mean"),
-            chance_in_strata=("chance_in_strata", "mean"), folds=("folds", "min"), n=("value", "count"),
+            mean=("value", "mean"), std=("value", lambda values: values.std(ddof=1)), std_folds=("std_folds", "mean"),
+            chance=("chance", "mean"), chance_in_strata=("chance_in_strata", "mean"), folds=("folds", "min"),
+            n=("value", "count"),
         )
         .reset_index()
     )  # fmt: skip
