@@ -509,7 +509,7 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
         needed = {"file": "table", "cellprofiler": "segmentation"}.get(getattr(make, "route", None))
         if needed and getattr(make, needed) is None:
             problem, mend = f"is null with route: {make.route}", "give it as in config.yaml"
-            yield mistake(f"make.{needed}", problem, mend)
+            yield mistake(f"make.{needed}", problem, mend, "make.route")
         bounds = getattr(getattr(make, "segmentation", None), "diameter", (0, 1))
         if bounds[0] >= bounds[1]:
             problem = f"ends ({spell(bounds[1])}) where it begins ({spell(bounds[0])}), or before"

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
+import math
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from miniatures_rxrx19a import draw, pack, publish, text, write_profiles
+from cells import draw_site, write_site
+from miniatures_rxrx19a import ACTIVE, COLUMNS, draw, pack, publish, text, write_profiles
 from test_bad_input import assert_says
+
+from disentangledssl.sources.plates import PACKAGES
 
 REPOSITORY = Path(__file__).parents[2]
 DATA = "results/small/rxrx19a/data"
@@ -30,7 +35,7 @@ def published(publisher, overlay, tmp_path, monkeypatch):
     settings = {
         "datasets": ["rxrx19a"],
         "families": {"screen": {"training": {"batch_size": 4}}},
-        "data": {"rxrx19a": CLIP, "rxrx19a_file": CLIP},
+        "data": {"rxrx19a": CLIP, "rxrx19a_file": CLIP, "rxrx19a_cellprofiler": CLIP},
         "downloads": {"table": str(tmp_path / "sources.yaml"), "retries": 0, "timeout_seconds": 5},
     }
     return overlay(yaml.safe_dump(settings), "rxrx19a.yaml")
@@ -91,12 +96,56 @@ def test_a_table_that_a_person_places(fresh_copy, published, overlay):
         "from whoever measured them and put them there, or correct rxrx19a_file: make.table.path",
     )
     assert not (fresh_copy / "downloads").exists(), "nothing is fetched for nothing"
-    write_profiles(fresh_copy / place, draw(), without="Metadata_plate")
+    write_profiles(fresh_copy / place, draw(alkanes=17), without="Metadata_plate")
     said = "cellprofiler.parquet: column Metadata_plate: is missing; name the columns that say which well a row is"
     assert_says(fresh_copy.run(target, overlays=[published, chosen]), said)
-    write_profiles(fresh_copy / place, draw())
+    write_profiles(fresh_copy / place, draw(alkanes=17))
     assert fresh_copy.run(target, overlays=[published, chosen]).counts == {"curate_rxrx19a": 1, "split_dataset": 1}
-    assert int(last_step(fresh_copy, "rxrx19a_file")["rows_after"]) == 18
+    assert int(last_step(fresh_copy, "rxrx19a_file")["rows_after"]) == 20 * 3 * 2, "molecules, doses, experiments"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in PACKAGES),
+    reason="measuring images needs pip install -e '.[images]'",
+)
+def test_from_images_to_profiles(fresh_copy, published, publisher, overlay, tmp_path):
+    """One plate of two control and two treated wells, whose nuclei differ in size; an image of the last is late."""
+    radii = {"AA01": 7, "AA02": 8, "AA03": 9, "AA04": 8}
+    sites = []
+    for well, radius in radii.items():
+        treated = well > "AA02"
+        described = (
+            ("phenol", "1", "Oc1ccccc1") if well == "AA03" else ("amine", "1", "CCN") if treated else ("", "", "")
+        )
+        for number in "1234":
+            name = f"HRCE-1_1_{well}"
+            values = (f"{name}_{number}", name, "HRCE", "HRCE-1", "1", well, number, ACTIVE, *described)
+            sites.append(dict(zip(COLUMNS, values, strict=True)))
+            write_site(tmp_path / "Plate1", well, int(number), draw_site([(32, 32, radius)], size=64))
+    publisher.files = {
+        f"/images/HRCE-1/Plate1/{path.name}": path.read_bytes() for path in (tmp_path / "Plate1").iterdir()
+    }
+    publisher.files[METADATA] = pack(text(sites), "metadata.csv")
+    late = "/images/HRCE-1/Plate1/AA04_s4_w5.png"
+    publisher.plans[late] = [{"page": True}]
+    chosen = overlay("datasets: [rxrx19a_cellprofiler]", "cellprofiler.yaml")
+    target = "results/small/rxrx19a_cellprofiler/data/view1.parquet"
+    assert_says(fresh_copy.run(target, overlays=[published, chosen]), "AA04_s4_w5.png: could not be fetched")
+    folder = fresh_copy / "results/small/rxrx19a_cellprofiler/measurements/HRCE-1"
+    assert sorted(path.name for path in folder.rglob("*.parquet")) == ["AA01.parquet", "AA02.parquet", "AA03.parquet"]
+    fresh_copy.run(target, overlays=[published, chosen]).ok()
+    asked = [one.path for one in publisher.asked]
+    assert asked.count(late) == 2 and asked.count(late.replace("AA04", "AA03")) == 1
+    profiles = pq.read_table(folder / "Plate1.parquet").to_pylist()
+    assert {row["well_id"]: row["Metadata_Count_Cells"] for row in profiles} == {f"HRCE-1_1_{one}": 4 for one in radii}
+    areas = [row["Nuclei_Area"] for row in profiles]
+    assert areas == pytest.approx([math.pi * radius**2 for radius in radii.values()], rel=0.08)
+    view = pq.read_table(fresh_copy / target).to_pylist()
+    # Of the controls one is half a unit of 1.4826 deviations below, one above.
+    scale = 1.4826 * (areas[1] - areas[0]) / 2
+    expected = [(area - (areas[0] + areas[1]) / 2) / scale for area in (areas[3], areas[2])]
+    assert [row["Nuclei_Area"] for row in view] == pytest.approx([min(max(one, -1.5), 1.5) for one in expected])
 
 
 def test_what_rxrx19a_needs_is_listed(fresh_copy, overlay):
