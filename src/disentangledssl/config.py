@@ -194,6 +194,9 @@ class ProbeSettings(Strict):
 class RetrievalSettings(Strict):
     """How retrieval is scored."""
 
+    pool: Literal["test", "valtest"] = Field(
+        description="molecules and profiles that are ranked: of test, or of validation and test together"
+    )
     top: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="N of the top-N accuracies")
     bootstrap: int = Field(ge=10, description="resamples of molecules for standard errors and intervals")
     permutations: int = Field(ge=10, description="pairings of test molecules and phenotypes at random, for the null")
@@ -483,6 +486,9 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
         if split.kind == "leave_one_out" and not (split.by and split.values):
             mend = "name a description in split.by and in split.values what is left out of it"
             yield mistake("split", "leave_one_out of what?", mend)
+        if source == "screen" and config.retrieval.pool == "valtest" and config.folds(dataset) > 1:
+            problem = "retrieval.pool is valtest, and in several folds molecules of validation would be ranked again"
+            yield mistake("split.kind", problem, "use group_holdout, or set retrieval.pool to test")
         if split.kind in ("group_folds", "scaffold") and split.folds < 2:
             yield mistake(
                 "split.folds", f"{split.folds} fold is no cross-validation", "use 2 or more, or group_holdout"

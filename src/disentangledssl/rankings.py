@@ -2,7 +2,8 @@
 
 A way of ranking is ``direction``, ``replicates`` (see ``evaluation.retrieval``) and ``cell_line``: null for all
 profiles of a split, else the profiles of one line, against the molecules that the split has in this line. Every way is
-measured on test; on validation only the paper's, by which beta is chosen.
+measured on test; on validation only the paper's, by which beta is chosen. The pool of test may be test alone or, as
+one may also read the paper, validation and test together (``POOLS``), although beta was chosen on half of it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from disentangledssl.timings import phase
 
 FORWARD, REVERSE = retrieval.DIRECTIONS
 SINGLE, AVERAGED = retrieval.REPLICATES
+POOLS = {"test": ("test",), "valtest": ("validation", "test")}  # splits whose profiles and molecules are ranked
 LINE = "cell_line"  # the description of pairs that names their line
 
 
@@ -45,7 +47,14 @@ def null_columns(top: Sequence[int]) -> dict[str, pa.DataType]:
 
 
 def measure_retrieval(
-    models: Path, dataset_folder: Path, out: Path, *, stage: str, top: Sequence[int], permutations: int
+    models: Path,
+    dataset_folder: Path,
+    out: Path,
+    *,
+    stage: str,
+    top: Sequence[int],
+    permutations: int,
+    pool: str = "test",
 ) -> None:
     """Rank by the codes of every run, and write the rankings, and their null beside them (``<out>_null``).
 
@@ -62,8 +71,8 @@ def measure_retrieval(
         rows = [named]
         if run["status"] == "trained":
             codes = stack.represent_views(index)
-            rows = ranking_rows(named, codes["zc1"], codes["zc2"], dataset, run["fold"], top)
-            null += null_rows(named, codes["zc1"], codes["zc2"], dataset, run["fold"], top, permutations)
+            rows = ranking_rows(named, codes["zc1"], codes["zc2"], dataset, run["fold"], top, pool)
+            null += null_rows(named, codes["zc1"], codes["zc2"], dataset, run["fold"], top, permutations, pool)
         # As tables, which take a tenth of the memory of rows: a screen of many lines has many.
         tables.append(measurement_table(rows, retrieval_columns(top)))
     write_rankings(out, pa.concat_tables(tables), measurement_table(null, null_columns(top)), dataset)
@@ -76,13 +85,15 @@ def write_rankings(out: Path, rankings: pa.Table, null: pa.Table, dataset: Paire
     write_table(out, rankings, info)
 
 
-def ranking_rows(named, phenotypes, molecules, dataset: PairedDataset, fold: int, top) -> list[dict[str, Any]]:
+def ranking_rows(
+    named, phenotypes, molecules, dataset: PairedDataset, fold: int, top, pool: str = "test"
+) -> list[dict[str, Any]]:
     """Rank by codes of every row of the two views, in every way."""
     rows = []
     for split in ("validation", "test"):
-        for line, pairs in _lines(dataset, fold, split):
-            pool, truth = retrieval.candidate_pool(dataset.rows[1][pairs])
-            codes = phenotypes[dataset.rows[0][pairs]], molecules[pool]
+        for line, pairs in _lines(dataset, fold, split, pool):
+            candidates, truth = retrieval.candidate_pool(dataset.rows[1][pairs])
+            codes = phenotypes[dataset.rows[0][pairs]], molecules[candidates]
             for way, measured in _ways(*codes, truth, dataset.groups[pairs], top, split):
                 same = named | way | {"cell_line": line, "split": split}
                 names = list(measured)
@@ -92,19 +103,21 @@ def ranking_rows(named, phenotypes, molecules, dataset: PairedDataset, fold: int
 
 
 def null_rows(
-    named, phenotypes, molecules, dataset: PairedDataset, fold: int, top, permutations: int
+    named, phenotypes, molecules, dataset: PairedDataset, fold: int, top, permutations: int, pool: str = "test"
 ) -> list[dict[str, Any]]:
     """Pair the phenotypes of test groups with molecules of other groups at random, and rank by the same codes.
 
     Of the paper's way of ranking only. The permutations are those of the fold, whatever the run, so that means over
     seeds and folds are of the same pairings.
     """
-    pairs = dataset.pairs_in(fold, "test")
-    pool, truth = retrieval.candidate_pool(dataset.rows[1][pairs])
+    pairs = _tested(dataset, fold, pool)
+    candidates, truth = retrieval.candidate_pool(dataset.rows[1][pairs])
     groups, member, profiles = np.unique(dataset.groups[pairs], return_inverse=True, return_counts=True)
-    of_molecule = np.empty(len(pool), np.int64)
+    of_molecule = np.empty(len(candidates), np.int64)
     of_molecule[truth] = member
-    tables = retrieval.group_tables(phenotypes[dataset.rows[0][pairs]], molecules[pool], member, of_molecule, top=top)
+    tables = retrieval.group_tables(
+        phenotypes[dataset.rows[0][pairs]], molecules[candidates], member, of_molecule, top=top
+    )
     rng = np.random.default_rng([0, fold])
     orders = np.stack([rng.permutation(len(groups)) for _ in range(permutations)])
     rows = []
@@ -118,9 +131,13 @@ def null_rows(
     return rows
 
 
-def _lines(dataset: PairedDataset, fold: int, split: str) -> Iterator[tuple[str | None, np.ndarray]]:
+def _tested(dataset: PairedDataset, fold: int, pool: str) -> np.ndarray:
+    return np.sort(np.concatenate([dataset.pairs_in(fold, split) for split in POOLS[pool]]))
+
+
+def _lines(dataset: PairedDataset, fold: int, split: str, pool: str) -> Iterator[tuple[str | None, np.ndarray]]:
     """Pairs of a split: all, and of test those of each line, if the data set names several."""
-    pairs = dataset.pairs_in(fold, split)
+    pairs = _tested(dataset, fold, pool) if split == "test" else dataset.pairs_in(fold, split)
     if len(pairs):
         yield None, pairs
     if split == "test" and LINE in dataset.meta:

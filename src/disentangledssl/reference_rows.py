@@ -52,6 +52,7 @@ def retrieve_references(
     scaling: Sequence[Mapping[str, Any]],
     top: Sequence[int],
     permutations: int,
+    pool: str = "test",
 ) -> None:
     """Rank by the reference rows, whose settings are chosen on validation.
 
@@ -82,8 +83,8 @@ def retrieve_references(
             fitted = fit(*(screen_split(dataset, views, fold, split) for split in ("train", "validation")))
             chosen[f"{name}, fold {fold}"] = fitted.chosen
             codes = fitted.encode_phenotype(phenotypes), fitted.encode_molecule(described)
-            rows += ranking_rows(reference_run(name, fold), *codes, dataset, fold, top)
-            null += null_rows(reference_run(name, fold), *codes, dataset, fold, top, permutations)
+            rows += ranking_rows(reference_run(name, fold), *codes, dataset, fold, top, pool)
+            null += null_rows(reference_run(name, fold), *codes, dataset, fold, top, permutations, pool)
     tables = measurement_table(rows, retrieval_columns(top)), measurement_table(null, null_columns(top))
     write_rankings(out, *tables, dataset, chosen=chosen)
 

@@ -230,6 +230,11 @@ ONE_MISTAKE = {
         "datasets: [cell_injury]\nfamilies: {screen: {split: {kind: scaffold, folds: 1}}}",
         "cell_injury: split.folds: 1 fold is no cross-validation",
     ),
+    "a pool of validation and test in folds": (
+        "datasets: [cell_injury]\nretrieval: {pool: valtest}",
+        "cell_injury: split.kind: retrieval.pool is valtest, and in several folds molecules of validation would be",
+        "use group_holdout, or set retrieval.pool to test",
+    ),
     "nothing to leave out": (
         "datasets: [lincs_cells]\ndata: {lincs_cells: {split: {kind: leave_one_out, by: cell_line}}}",
         "lincs_cells: split: leave_one_out of what?; name a description in split.by and in split.values what is left",

@@ -26,7 +26,7 @@ from disentangledssl.evaluation.retrieval import (
 from disentangledssl.files import read_table, table_info, write_table
 from disentangledssl.measurements import RUN_COLUMNS, measurement_table, reference_run, run_columns
 from disentangledssl.probes import PROBE_COLUMNS, probe_models
-from disentangledssl.rankings import measure_retrieval, null_columns, ranking_rows, retrieval_columns
+from disentangledssl.rankings import measure_retrieval, null_columns, null_rows, ranking_rows, retrieval_columns
 from disentangledssl.reference_rows import probe_references, retrieve_references
 from disentangledssl.representations import Models
 from disentangledssl.runs import expand, spell
@@ -313,6 +313,21 @@ def test_a_line_is_ranked_among_its_own_molecules(plane):
 def test_data_of_one_line_have_no_rows_by_line(plane):
     dataset = replace(plane[0], meta={"cell_line": np.full(4, "A549", object)})
     assert set(ranks(plane, dataset)[0]) == set(WAYS)
+
+
+def test_the_pool_may_be_validation_and_test_together(plane):
+    given, *codes = plane
+    dataset = replace(given, folds=(np.array(["validation", "validation", "test", "test"]),))
+    both = [row for row in ranking_rows({}, *codes, dataset, 0, [1], "valtest") if row["split"] == "test"]
+    assert both == [row for row in ranking_rows({}, *codes, given, 0, [1]) if row["split"] == "test"]
+    alone = ranking_rows({}, *codes, dataset, 0, [1])
+    assert {row["group"] for row in alone if row["split"] == "test"} == {"b", "c"}
+    # What beta is chosen by stays the same.
+    found = ranking_rows({}, *codes, dataset, 0, [1], "valtest")
+    validation = [row for row in found if row["split"] == "validation"]
+    assert validation == [row for row in alone if row["split"] == "validation"] != []
+    null = [null_rows({}, *codes, dataset, 0, [1], 20, pool) for pool in ("test", "valtest")]
+    assert [{row["weight"] for row in rows if row["unit"] == "per_profile"} for rows in null] == [{2.0}, {4.0}]
 
 
 def test_null_pairs_groups_within_the_fold_alike_for_all_runs(models, tiny, tmp_path):

@@ -333,7 +333,7 @@ def evaluation(dataset):
         options = {"probe": CONFIG.probe.model_dump()}
         kinds, references = {"probes": ([*STAGES], options)}, {"probes": options}
     else:
-        ranking = {"top": CONFIG.retrieval.top, "permutations": CONFIG.retrieval.permutations}
+        ranking = CONFIG.retrieval.model_dump(exclude={"bootstrap"})
         kinds = {
             "retrieval": (RANKED, ranking),
             "reconstruction": (DECODED, {"decoders": CONFIG.decoders_of(dataset).model_dump()}),

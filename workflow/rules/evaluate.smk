@@ -71,6 +71,7 @@ rule measure_retrieval:
     params:
         top=CONFIG.retrieval.top,
         permutations=CONFIG.retrieval.permutations,
+        pool=CONFIG.retrieval.pool,
         code=lambda w: code("retrieval", f"methods.{w.stage}"),
     message:
         "Ranking molecules with {wildcards.stage} of {wildcards.dataset}, stack {wildcards.stack}"
@@ -125,6 +126,7 @@ rule retrieve_references:
     params:
         top=CONFIG.retrieval.top,
         permutations=CONFIG.retrieval.permutations,
+        pool=CONFIG.retrieval.pool,
         folds=lambda w: CONFIG.used_folds(w.dataset),
         scaling=scaling,
         code=code("retrieve_references"),

@@ -13,4 +13,5 @@ with job(snakemake):
         stage=snakemake.wildcards.stage,
         top=snakemake.params.top,
         permutations=snakemake.params.permutations,
+        pool=snakemake.params.pool,
     )

@@ -12,4 +12,5 @@ with job(snakemake):
         scaling=snakemake.params.scaling,
         top=snakemake.params.top,
         permutations=snakemake.params.permutations,
+        pool=snakemake.params.pool,
     )
