@@ -487,8 +487,9 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             mend = "name a description in split.by and in split.values what is left out of it"
             yield mistake("split", "leave_one_out of what?", mend)
         if source == "screen" and config.retrieval.pool == "valtest" and config.folds(dataset) > 1:
-            problem = "retrieval.pool is valtest, and in several folds molecules of validation would be ranked again"
-            yield mistake("split.kind", problem, "use group_holdout, or set retrieval.pool to test")
+            problem = f"is valtest, but in the folds of {dataset} each molecule is tested once already"
+            mend = "set it to test, or split with group_holdout"
+            yield InputError(file_of(files, ["retrieval", "pool"]), "retrieval.pool", problem, mend)
         if split.kind in ("group_folds", "scaffold") and split.folds < 2:
             yield mistake(
                 "split.folds", f"{split.folds} fold is no cross-validation", "use 2 or more, or group_holdout"

@@ -232,8 +232,8 @@ ONE_MISTAKE = {
     ),
     "a pool of validation and test in folds": (
         "datasets: [cell_injury]\nretrieval: {pool: valtest}",
-        "cell_injury: split.kind: retrieval.pool is valtest, and in several folds molecules of validation would be",
-        "use group_holdout, or set retrieval.pool to test",
+        "retrieval.pool: is valtest, but in the folds of cell_injury each molecule is tested once already",
+        "set it to test, or split with group_holdout",
     ),
     "nothing to leave out": (
         "datasets: [lincs_cells]\ndata: {lincs_cells: {split: {kind: leave_one_out, by: cell_line}}}",
