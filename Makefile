@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= 2
+# A file of tests stays in one process, which makes what its tests share once.
+SIDE_BY_SIDE = --numprocesses $(CORES) --dist loadfile
 
 .PHONY: help quick test check check-all lint format parity speed floors simulations readings clean
 
@@ -25,7 +27,7 @@ quick: $(BIN)/.installed   ## set up, then train and evaluate on real screens an
 	$(BIN)/snakemake --cores $(CORES) --configfile config/quick.yaml
 
 test: $(BIN)/.installed    ## set up, then run the fast tests
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" $(SIDE_BY_SIDE)
 
 check: lint                ## lint, formats and a dry run of every preset
 	for preset in tiny quick readings mini_batches floors middle; do $(BIN)/snakemake --cores 2 --configfile config/$$preset.yaml --dry-run > /dev/null || exit 1; done
@@ -44,7 +46,7 @@ format: $(BIN)/.installed  ## let ruff and snakefmt rewrite what they can
 	$(BIN)/snakefmt Snakefile workflow
 
 check-all: check           ## every test, the slow ones too; the log goes to docs/check-all.log
-	$(BIN)/pytest --durations=15 2>&1 | sed 's|$(CURDIR)|.|g' | tee docs/check-all.log
+	$(BIN)/pytest --durations=15 $(SIDE_BY_SIDE) 2>&1 | sed 's|$(CURDIR)|.|g' | tee docs/check-all.log
 
 parity: $(BIN)/.installed  ## our step 1 and 2 beside the authors' code (about 10 minutes)
 	$(BIN)/python benchmarks/parity.py results/parity

@@ -81,8 +81,8 @@ LINCS_FILES = {
     "curated": {"archive": f"{D}/lincs_curated/infocore.zip"},
 }
 RXRX19A_METADATA = f"{D}/rxrx19a/RxRx19a-metadata.zip"
-# The molecule embedding as published, where that is asked for.
-MOL2VEC_FILES = [f"{D}/mol2vec/model_300dim.pkl"] if CONFIG.mol2vec.model == "published" else []
+PUBLISHED_MOL2VEC = f"{D}/mol2vec/model_300dim.pkl"
+MOL2VEC = f"{R}/mol2vec/{CONFIG.mol2vec.model}.parquet"
 
 
 def one_of(names):
@@ -123,6 +123,11 @@ def raw_files(dataset):
         }
         return [RXRX19A_METADATA, features[make.route]]
     return [f"data/{CONFIG.data[dataset].make.screen}/profiles.parquet"] if dataset in BUNDLED else []
+
+
+def mol2vec_files(dataset):
+    """The raw file of the molecule embedding, where a data set has molecules and it is not trained here."""
+    return [PUBLISHED_MOL2VEC] if dataset in SCREENS and CONFIG.mol2vec.model == "published" else []
 
 
 def lincs_inputs(wildcards):

@@ -91,7 +91,7 @@ rule rank_hits:
         molecules=f"{R}/{{dataset}}/data/molecules.parquet",
         models=run_stack,
         library=library_file,
-        mol2vec_model=[f"{R}/mol2vec/model.parquet"] if CONFIG.hits.library else [],
+        mol2vec_model=[MOL2VEC] if CONFIG.hits.library else [],
     output:
         f"{R}/{{dataset}}/hits/{{stage}}/{{run}}/{{phenotype}}.csv",
     log:

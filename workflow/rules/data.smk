@@ -44,55 +44,52 @@ rule curate_screen:
         "../scripts/curate_screen.py"
 
 
-if MOL2VEC_FILES:
+rule train_mol2vec:
+    input:
+        "data/lincs_consensus/profiles.parquet",
+        "data/lincs_cells/profiles.parquet",
+        "data/cell_injury/profiles.parquet",
+        "data/lincs_meta/GSE70138_Broad_LINCS_pert_info_2017-03-06.txt.gz",
+    output:
+        f"{R}/mol2vec/trained.parquet",
+    log:
+        f"{R}/logs/mol2vec/train_mol2vec.log",
+    benchmark:
+        f"{R}/benchmarks/mol2vec/train_mol2vec.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        settings=CONFIG.mol2vec.model_dump(exclude={"model"}),
+        code=code("mol2vec"),
+    message:
+        "Training Mol2vec on all molecules of the repository"
+    script:
+        "../scripts/train_mol2vec.py"
 
-    rule convert_mol2vec:
-        input:
-            MOL2VEC_FILES,
-        output:
-            f"{R}/mol2vec/model.parquet",
-        log:
-            f"{R}/logs/mol2vec/convert_mol2vec.log",
-        benchmark:
-            f"{R}/benchmarks/mol2vec/convert_mol2vec.tsv"
-        conda:
-            ENVIRONMENT
-        params:
-            code=code("published_mol2vec"),
-        message:
-            "Reading the published Mol2vec model"
-        script:
-            "../scripts/convert_mol2vec.py"
 
-else:
-
-    rule train_mol2vec:
-        input:
-            "data/lincs_consensus/profiles.parquet",
-            "data/lincs_cells/profiles.parquet",
-            "data/cell_injury/profiles.parquet",
-            "data/lincs_meta/GSE70138_Broad_LINCS_pert_info_2017-03-06.txt.gz",
-        output:
-            f"{R}/mol2vec/model.parquet",
-        log:
-            f"{R}/logs/mol2vec/train_mol2vec.log",
-        benchmark:
-            f"{R}/benchmarks/mol2vec/train_mol2vec.tsv"
-        conda:
-            ENVIRONMENT
-        params:
-            settings=CONFIG.mol2vec.model_dump(exclude={"model"}),
-            code=code("mol2vec"),
-        message:
-            "Training Mol2vec on all molecules of the repository"
-        script:
-            "../scripts/train_mol2vec.py"
+rule convert_mol2vec:
+    input:
+        PUBLISHED_MOL2VEC,
+    output:
+        f"{R}/mol2vec/published.parquet",
+    log:
+        f"{R}/logs/mol2vec/convert_mol2vec.log",
+    benchmark:
+        f"{R}/benchmarks/mol2vec/convert_mol2vec.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("published_mol2vec"),
+    message:
+        "Reading the published Mol2vec model"
+    script:
+        "../scripts/convert_mol2vec.py"
 
 
 rule featurise_molecules:
     input:
         molecules=f"{R}/{{dataset}}/data/molecules.parquet",
-        model=f"{R}/mol2vec/model.parquet",
+        model=MOL2VEC,
     output:
         f"{R}/{{dataset}}/data/view2.parquet",
     log:

@@ -64,7 +64,7 @@ rule downloads:
     conda:
         ENVIRONMENT
     params:
-        needed={name: raw_files(name) + MOL2VEC_FILES * (name in SCREENS) for name in CONFIG.datasets},
+        needed={name: raw_files(name) + mol2vec_files(name) for name in CONFIG.datasets},
         out=f"{R}/downloads.csv",
     message:
         "Listing what there is to download (nothing is fetched)"
