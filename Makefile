@@ -46,7 +46,7 @@ format: $(BIN)/.installed  ## let ruff and snakefmt rewrite what they can
 	$(BIN)/snakefmt Snakefile workflow
 
 check-all: check           ## every test, the slow ones too; the log goes to docs/check-all.log
-	$(BIN)/pytest --durations=15 $(SIDE_BY_SIDE) 2>&1 | sed 's|$(CURDIR)|.|g' | tee docs/check-all.log
+	$(BIN)/pytest --durations=15 $(SIDE_BY_SIDE) 2>&1 | sed -u 's|$(CURDIR)|.|g' | tee docs/check-all.log
 
 parity: $(BIN)/.installed  ## our step 1 and 2 beside the authors' code (about 10 minutes)
 	$(BIN)/python benchmarks/parity.py results/parity

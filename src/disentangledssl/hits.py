@@ -7,6 +7,7 @@ the mean of their ranks. Source: choice.
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -54,10 +55,14 @@ def read_library(path: Path) -> Library:
         If it is no such file, an id is empty or appears twice, or no SMILES can be parsed.
     """
     try:
-        with phase("loading"):
-            rows = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False)
+        with phase("loading"), warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            rows = pd.read_csv(path, dtype=str, keep_default_na=False, skip_blank_lines=False, index_col=False)
     except FileNotFoundError:
         raise InputError(path, "", "no such file", "correct hits.library in the config") from None
+    except pd.errors.ParserWarning:
+        problem = "has lines with more values than its first line has names"
+        raise InputError(path, "", problem, "name every column, and quote values with a comma") from None
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise InputError(path, "", f"cannot be read as CSV ({reason})", "save it as CSV, UTF-8") from None

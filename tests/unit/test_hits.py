@@ -95,6 +95,13 @@ def library(dataset, tmp_path, monkeypatch):
     return tmp_path / "library.csv"
 
 
+@pytest.mark.parametrize("lines", ["x,CCO,\ny,CC,", "x,CCO,1"])
+def test_values_without_a_name_are_refused(tmp_path, lines):
+    (tmp_path / "library.csv").write_text(f"id,smiles\n{lines}\n")
+    with pytest.raises(InputError, match="more values than its first line has names; name every column"):
+        hits.read_library(tmp_path / "library.csv")
+
+
 def test_a_library_is_ranked_as_the_screens_own_molecules_are(trained, screen, dataset, library, tmp_path):
     """The same features give the same codes, whatever else is in the library: scaling is the data set's."""
     pair = int(np.flatnonzero(dataset.groups == "m07")[0])

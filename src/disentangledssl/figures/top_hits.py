@@ -16,6 +16,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 
 from disentangledssl.figures import style
 from disentangledssl.files import read_table, table_info
+from disentangledssl.hits import SHOWN_HITS
 from disentangledssl.mol2vec import parse
 
 WIDTH, HEIGHT, BETWEEN, CAPTION = 24.5, 18.0, 1.0, 5.0  # millimetres, of a drawing and around it
@@ -42,7 +43,7 @@ def plot(hits: Path, png: Path) -> None:
 
     write(1, 1, info["title"], color=style.REFERENCE_COLOUR)
     write(LEFT, TOP - 4.5, "Nearest molecules: rank, cosine of $z_c$ (the phenotype's own molecule is framed)")
-    write(LEFT + 5 * (WIDTH + BETWEEN) + GAP, TOP - 4.5, "own molecule, if later", color=FRAME)
+    write(LEFT + SHOWN_HITS * (WIDTH + BETWEEN) + GAP, TOP - 4.5, "own molecule, if later", color=FRAME)
     for line, phenotype in enumerate(phenotypes):
         top = TOP + line * (HEIGHT + CAPTION)
         found = rows[rows["phenotype"] == phenotype].reset_index(drop=True)
@@ -50,7 +51,7 @@ def plot(hits: Path, png: Path) -> None:
         name = "\n".join(textwrap.wrap(phenotype.replace(":", ": "), 17, break_on_hyphens=False))
         write(1, top + 1, f"{name}\nown molecule:\nrank {own['rank']:g} of {own['pool']}", fontsize=6.5)
         for place, hit in found.iterrows():
-            left = LEFT + place * (WIDTH + BETWEEN) + (GAP if place >= 5 else 0)
+            left = LEFT + place * (WIDTH + BETWEEN) + (GAP if place >= SHOWN_HITS else 0)
             axis = style.place_axes(figure, left, height - top - HEIGHT, WIDTH, HEIGHT)
             axis.imshow(draw_molecule(hit["smiles"]), interpolation="antialiased", aspect="auto")
             axis.set_xticks([])

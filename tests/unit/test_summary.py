@@ -1,0 +1,43 @@
+"""The closing text of a run: of all that a table of retrieval holds, only the paper's way of ranking."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from disentangledssl.summary import summary
+
+COLUMNS = (
+    "title", "method", "method_label", "beta", "direction", "replicates", "cell_line", "unit", "metric", "mean",
+    "standard_error", "molecules",
+)  # fmt: skip
+
+
+def write(path: Path, rows) -> None:
+    path.parent.mkdir(parents=True)
+    with path.open("w", newline="") as file:
+        lines = csv.writer(file)
+        lines.writerow(COLUMNS)
+        lines.writerows(rows)
+
+
+def test_the_papers_way_of_ranking_is_shown_and_no_other(tmp_path):
+    rows = []
+    for method, label, mean in (("clip", "CLIP", 0.25), ("random", "Random", 0.125)):
+        for metric in ("mrr", "top1", "top_tenth"):
+            for direction, replicates, line, unit, more in (
+                ("phenotype_to_molecule", "single", "", "per_molecule", 0),
+                ("phenotype_to_molecule", "single", "", "per_profile", 0.1),
+                ("phenotype_to_molecule", "averaged", "", "per_molecule", 0.2),
+                ("molecule_to_phenotype", "single", "", "per_molecule", 0.3),
+                ("phenotype_to_molecule", "single", "A375", "per_molecule", 0.4),
+            ):
+                named = ("A screen (stand-in)", method, label, "", direction, replicates, line, unit, metric)
+                rows.append((*named, mean + more, 0.01, 40 if not line else 7))
+    write(tmp_path / "cells" / "retrieval_summary.csv", rows)
+    text = summary(tmp_path, [], ["cells"])
+    assert "cells: A screen (stand-in): phenotype finds its molecule, 40 test molecules" in text
+    (clip,) = (line for line in text.splitlines() if line.split()[:1] == ["CLIP"])
+    assert clip.split()[1:] == ["0.250", "±", "0.010"] * 3
+    (random,) = (line for line in text.splitlines() if line.split()[:1] == ["Random"])
+    assert random.split()[1:] == ["0.125"] * 3
