@@ -207,6 +207,18 @@ def test_wells_that_were_measured_otherwise_are_measured_again(plate, other):
     assert plate.asked == ["HRCE-1_7_AA01", "HRCE-1_7_AA02", "HRCE-1_7_AA03"]
 
 
+def test_what_a_killed_process_left_and_wells_that_are_no_longer_asked_for_do_not_matter(plate):
+    with pytest.raises(InputError):
+        plate(until="AA03")
+    kept = plate.folder / "measurements/HRCE-1/Plate7"
+    (kept / "AA03.parquet.123.part").write_bytes(b"half")
+    write_json(plate.folder / "plates.json", {"HRCE-1": {"7": ["AA02", "AA03"]}})
+    out = plate()
+    assert plate.asked == ["HRCE-1_7_AA03"]
+    assert read_table(out)["well_id"].to_pylist() == ["HRCE-1_7_AA02", "HRCE-1_7_AA03"]
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
 def test_plates_are_those_of_the_population_with_controls_of_either_kind(tmp_path):
     list_plates(write_published(tmp_path, draw())["metadata"], tmp_path / "plates.json")
     found = json.loads((tmp_path / "plates.json").read_text())
