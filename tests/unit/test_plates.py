@@ -53,32 +53,53 @@ def test_nuclei_are_found_where_and_as_large_as_they_are(segmentation):
 
 def test_nuclei_that_touch_are_divided_and_an_oblong_one_is_not(segmentation):
     touching = draw_site([(48, 36, 10), (48, 55, 10)])[0] / 255
-    areas = [area for *_, area in found(segmentation.segment_nuclei(touching, smoothing=1, diameter=(12, 60)))]
+    areas = [area for *_, area in found(segmentation.segment_nuclei(touching, smoothing=1, least=12))]
     assert areas == pytest.approx([np.pi * 100] * 2, rel=0.08)
     y, x = np.mgrid[:96, :96]
     oblong = (((y - 48) / 9) ** 2 + ((x - 48) / 16) ** 2 < 1).astype(float)
-    assert segmentation.segment_nuclei(oblong, smoothing=1, diameter=(12, 60)).max() == 1
+    assert segmentation.segment_nuclei(oblong, smoothing=1, least=12).max() == 1
 
 
 def test_what_is_too_small_too_large_or_on_the_edge_is_no_nucleus(segmentation):
     def count(*discs, **settings):
-        image = draw_site(discs)[0] / 255
-        return segmentation.segment_nuclei(image, **{"smoothing": 1, "diameter": (12, 60)} | settings).max()
+        image = draw_site(discs) / 255
+        labels = segmentation.segment(image[0], image[2], **{"smoothing": 1, "diameter": (12, 60)} | settings)
+        assert labels[0].max() == labels[1].max(), "what has no nucleus is no cell"
+        return labels[0].max()
 
     assert count((48, 48, 9)) == 1
     assert count((48, 48, 4)) == 0 and count((48, 48, 4), diameter=(6, 60)) == 1
     assert count((48, 48, 9), diameter=(6, 15)) == 0
     assert count((3, 48, 9)) == 0
-    assert segmentation.segment_nuclei(np.full((96, 96), 0.2), smoothing=1, diameter=(12, 60)).max() == 0
+    assert count((48, 30, 9), (48, 70, 4)) == 1
+    assert segmentation.segment_nuclei(np.full((96, 96), 0.2), smoothing=1, least=12).max() == 0
 
 
 def test_neighbouring_cells_are_told_apart_by_their_nuclei(segmentation):
     image = draw_site([(48, 30, 9), (48, 64, 9)])
-    nuclei = segmentation.segment_nuclei(image[0] / 255, smoothing=1, diameter=(12, 60))
+    nuclei = segmentation.segment_nuclei(image[0] / 255, smoothing=1, least=12)
     cells = segmentation.segment_cells(image[2] / 255, nuclei, smoothing=1)
     # Discs of radius 18 at a distance of 34 overlap a little; a cell without a nucleus is none.
     assert cells.max() == 2 and abs((cells == 1).sum() - (cells == 2).sum()) < 60
     assert not segmentation.segment_cells(image[2] / 255, np.zeros_like(nuclei), smoothing=1).any()
+
+
+@pytest.mark.parametrize(
+    ("disc", "neighbour"),
+    [
+        pytest.param((48, 34, 9), (48, 59, 4), id="too small"),
+        pytest.param((48, 24, 9), (48, 71, 15), id="too large"),
+        pytest.param((20, 48, 9), (56, 48, 9), id="at the edge"),
+    ],
+)
+def test_a_cell_does_not_take_that_of_a_neighbour_whose_nucleus_is_left_out(segmentation, disc, neighbour):
+    image = draw_site([disc, neighbour])[:, : 64 if neighbour[0] == 56 else 96]
+    labels = segmentation.segment(image[0] / 255, image[2] / 255, smoothing=1, diameter=(12, 28))
+    assert labels[0].max() == labels[1].max() == 1
+    ((y, x, area),) = found(labels[1])
+    # Cells of twice the radii that touch: each keeps its own, but for the rim.
+    assert (y, x) == pytest.approx(disc[:2], abs=1)
+    assert area == pytest.approx(np.pi * (TIMES * disc[2]) ** 2, rel=0.06)
 
 
 # Measurements
