@@ -31,7 +31,7 @@ from disentangledssl.dataset import read_dataset, read_pairs, read_view
 from disentangledssl.errors import InputError
 from disentangledssl.files import read_table, table_info
 from disentangledssl.mol2vec import train, write_molecule_view
-from disentangledssl.sources import wells
+from disentangledssl.sources import feature_tables
 from disentangledssl.sources.rxrx19a import curate, robust_spread
 from disentangledssl.splits import write_splits
 
@@ -266,7 +266,7 @@ def test_it_is_a_paired_data_set_split_by_molecule_and_says_what_it_departs_in(c
 
 
 def test_the_order_of_the_files_and_the_size_of_blocks_do_not_matter(tmp_path, curated, miniature, monkeypatch):
-    monkeypatch.setattr(wells, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(feature_tables, "BLOCK_BYTES", 2000)
     rng = np.random.default_rng(5)
     shuffled = Miniature(
         *([rows[k] for k in rng.permutation(len(rows))] for rows in (miniature.sites, miniature.embeddings))

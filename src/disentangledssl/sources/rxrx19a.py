@@ -5,7 +5,7 @@
 ``file``
     A table of CellProfiler's features that somebody measured.
 ``cellprofiler``
-    CellProfiler's features, measured here from the images (``sources.plates``).
+    CellProfiler's features, measured here from the images (``sources.cellprofiler``).
 
 What the paper says: human renal cells (HRCE), active SARS-CoV-2, 1,661 drugs, 10,117 profiles. Of each drug there are
 about 36 wells at six doses, so a profile must be a drug at a dose. What the paper leaves open is an argument of
@@ -34,7 +34,7 @@ from disentangledssl.sources.curation import (
     resolve_structures,
     write_screen,
 )
-from disentangledssl.sources.wells import average_by_well, check_columns, column_names, damage_told, open_text
+from disentangledssl.sources.feature_tables import average_by_well, check_columns, column_names, damage_told, open_text
 
 PAPER = {"profiles": 10_117, "molecules": 1_661}
 TITLES = {
@@ -50,7 +50,7 @@ SOURCES = {
 LICENCE = "CC BY 4.0 (Recursion); cite Heiser et al. 2020"
 # Columns that name a row of features, and what the names of features begin with (None: all others).
 LAYOUTS = {"embeddings": (["site_id"], None), "cellprofiler": (["well_id"], ["Cells_", "Cytoplasm_", "Nuclei_"])}
-CELLS, ACTIVE, MOCK = "HRCE", "Active SARS-CoV-2", "Mock"
+CELL_TYPE, ACTIVE, MOCK = "HRCE", "Active SARS-CoV-2", "Mock"
 CONTROLS = {"untreated": (ACTIVE, "untreated infected wells"), "mock": (MOCK, "untreated wells without virus")}
 # What is one profile: wells that agree in these columns, averaged; or a few single wells of a molecule.
 PROFILES = {"experiment": ["experiment", "smiles", "dose_um"], "dose": ["smiles", "dose_um"], "wells": ["id"]}
@@ -219,7 +219,7 @@ def read_population(path: Path, control: str) -> tuple[Screen, pd.DataFrame, dic
     # CXSMILES: what follows the first blank says where atoms are, or which of them are alike.
     wells["smiles"] = wells["smiles"].str.split().str[0]
     screen = Screen(path, wells.sort_values("id", kind="stable", ignore_index=True), [])
-    screen.keep(screen.rows.pop("cell_type") == CELLS, "cells", f"wells of {CELLS}")
+    screen.keep(screen.rows.pop("cell_type") == CELL_TYPE, "cells", f"wells of {CELL_TYPE}")
     untreated = screen.rows[screen.rows["treatment"].isna()]
     controls = untreated.loc[untreated["condition"] == CONTROLS[control][0], ["id", "plate"]].reset_index(drop=True)
     screen.keep(screen.rows.pop("condition") == ACTIVE, "condition", f"wells with {ACTIVE}")

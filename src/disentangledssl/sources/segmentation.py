@@ -1,9 +1,8 @@
 """Nuclei and cells in images of one site, by scikit-image (of the optional dependencies ``images``).
 
-``otsu_watershed``
-    Nuclei: smoothed, above Otsu's threshold, holes filled, divided by a watershed of the distance to the edge. Cells: a
-    watershed of the smoothed actin from all nuclei, as far as Otsu's threshold reaches. Only then are cells left out
-    whose nucleus is too small or too large, or touches the edge of the image. Cytoplasm: the cell without its nucleus.
+Nuclei: smoothed, above Otsu's threshold, holes filled, divided by a watershed of the distance to the edge. Cells: a
+watershed of the smoothed actin from all nuclei, as far as Otsu's threshold reaches. Only then are cells left out whose
+nucleus is too small or too large, or touches the edge of the image. Cytoplasm: the cell without its nucleus.
 
 Source: the usual order of Cell Painting pipelines (Bray et al., Nat. Protoc. 11, 1757 (2016)); choice. CellProfiler
 grows, of nuclei that are left out, only those at the edge.

@@ -12,14 +12,14 @@ from miniatures_rxrx19a import draw, write_published
 
 from disentangledssl.errors import InputError
 from disentangledssl.files import read_table, write_json
-from disentangledssl.sources import plates
-from disentangledssl.sources.plates import check_packages, measure_cells, measure_plate, measure_well, read_sites
+from disentangledssl.sources import cellprofiler
+from disentangledssl.sources.cellprofiler import check_packages, measure_cells, measure_plate, measure_well, read_sites
 from disentangledssl.sources.rxrx19a import list_plates
 
-SETTINGS = {"method": "otsu_watershed", "smoothing": 1.0, "diameter": [12, 60]}
+SETTINGS = {"smoothing": 1.0, "diameter": [12, 60]}
 DISCS = [(70, 60, 11), (24, 24, 9)]  # numbered from the largest
 WITH_PACKAGES = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in plates.PACKAGES),
+    any(importlib.util.find_spec(name) is None for name in cellprofiler.PACKAGES),
     reason="measuring images needs pip install -e '.[images]'",
 )
 
@@ -131,7 +131,7 @@ def test_cells_are_measured_where_as_large_and_as_bright_as_they_are(cells):
 
 @WITH_PACKAGES
 def test_a_profile_is_the_median_over_cells_without_their_place(cells, monkeypatch):
-    monkeypatch.setattr(plates, "measure_cells", lambda images, settings: cells)
+    monkeypatch.setattr(cellprofiler, "measure_cells", lambda images, settings: cells)
     profile = measure_well(np.zeros((1, 5, 9, 9)), "HRCE-1_1_AB01", SETTINGS)
     assert profile.loc[0, ["well_id", "Metadata_Count_Cells"]].tolist() == ["HRCE-1_1_AB01", 2]
     for name in ("Nuclei_Area", "Cells_Intensity_IntegratedIntensity__WGA"):
@@ -151,7 +151,7 @@ def test_a_well_without_cells_has_a_row_without_features():
 @pytest.fixture
 def plate(tmp_path, monkeypatch):
     """A plate of three wells, whose measurement is the brightness of a channel; gives a function that measures it."""
-    monkeypatch.setattr(plates, "check_packages", lambda: None)
+    monkeypatch.setattr(cellprofiler, "check_packages", lambda: None)
     asked = []
 
     def measured(images, name, settings):
@@ -161,7 +161,7 @@ def plate(tmp_path, monkeypatch):
         row = {"well_id": [name], "Metadata_Count_Cells": [1]}
         return pd.DataFrame(row | ({"Cells_A": [255 * images[:, 1].max()]} if images.any() else {}))
 
-    monkeypatch.setattr(plates, "measure_well", measured)
+    monkeypatch.setattr(cellprofiler, "measure_well", measured)
     write_json(tmp_path / "plates.json", {"HRCE-1": {"7": ["AA01", "AA02", "AA03"]}})
     fetched = []
 
@@ -260,7 +260,7 @@ def refused(make, *arguments) -> str:
 
 
 def test_a_package_that_is_missing(monkeypatch):
-    monkeypatch.setattr(plates, "PACKAGES", {"PIL": "pillow", "no_such_module": "no-such"})
+    monkeypatch.setattr(cellprofiler, "PACKAGES", {"PIL": "pillow", "no_such_module": "no-such"})
     assert refused(check_packages) == (
         "config: make.route: cellprofiler needs no-such, which is not installed; "
         "pip install -e '.[images]', or take another route."
