@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,11 +30,13 @@ from rdkit import Chem
 
 from disentangledssl.dataset import read_dataset, read_pairs, read_view
 from disentangledssl.errors import InputError
+from disentangledssl.evaluation.class_probe import blind_accuracy
 from disentangledssl.files import read_table, table_info
 from disentangledssl.mol2vec import train, write_molecule_view
 from disentangledssl.sources import feature_tables
 from disentangledssl.sources.rxrx19a import curate, robust_spread
 from disentangledssl.splits import write_splits
+from disentangledssl.targets import find_targets, strata
 
 CHOICES = {
     "profile": "experiment", "wells_per_molecule": 6, "control": "untreated", "minimum_controls": 2, "clip": 1.5,
@@ -113,7 +116,7 @@ def test_two_wells_of_one_dose_by_hand(tmp_path):
     np.testing.assert_allclose(values[:, 0], [-1.5, 0.9 / spread, 1 / spread], rtol=1e-6)
     first = read_pairs(folder / "pairs.parquet").to_pylist()[1]
     assert (first["meta_compound"], first["meta_wells"], first["meta_dose_um"]) == ("alcohol+ethanol", 2, 1.0)
-    assert (first["meta_plate"], first["group"]) == ("HRCE-1_7", "CCO")
+    assert (first["meta_batch"], first["meta_plates"], first["group"]) == ("HRCE-1", "HRCE-1_7", "CCO")
     found = rows_after(folder)
     assert (found["cells"], found["compounds"], found["measured"], found["profiles"]) == (7, 4, 4, 3)
     assert steps(folder)["clip"]["reason"].endswith("33 % lay beyond plus or minus 1.5")
@@ -288,11 +291,30 @@ def test_plates_with_few_controls_and_wells_without_numbers_are_left_out(tmp_pat
         folder = by_embeddings(tmp_path / str(least), fewer, minimum_controls=least)
         found[least] = rows_after(folder)
         assert "1 hold no cells" in steps(folder)["measured"]["reason"]
-        plates = {one for joined in read_pairs(folder / "pairs.parquet")["meta_plate"].to_pylist()
+        plates = {one for joined in read_pairs(folder / "pairs.parquet")["meta_plates"].to_pylist()
                   for one in joined.split("+")}  # fmt: skip
         assert ("HRCE-1_1" in plates) == (least == 1)
     assert found[1]["measured"] == found[1]["dose"] - 1
     assert found[2]["plate controls"] == found[2]["measured"] - 13
+
+
+@pytest.mark.parametrize(
+    ("profile", "nuisances"),
+    [
+        ("experiment", {"batch": {"HRCE-1", "HRCE-2"}}),
+        ("dose", {}),
+        ("wells", {"batch": {"HRCE-1", "HRCE-2"}, "plate": {"HRCE-1_1", "HRCE-1_2", "HRCE-2_1", "HRCE-2_2"}}),
+    ],
+)
+def test_only_a_single_plate_or_experiment_is_a_nuisance(tmp_path, miniature, profile, nuisances):
+    pairs = read_pairs(by_embeddings(tmp_path, miniature, profile=profile) / "pairs.parquet").to_pandas()
+    meta = {name[5:]: values.to_numpy() for name, values in pairs.items() if name.startswith("meta_")}
+    dataset = SimpleNamespace(meta=meta, ids=pairs["id"].to_numpy())
+    found = {target.name: set(target.values) for target in find_targets(dataset) if target.kind == "nuisance"}
+    assert found == nuisances
+    for target in find_targets(dataset):
+        if target.name in nuisances:
+            assert blind_accuracy(target.values, strata(dataset)) == 1 / len(nuisances[target.name]), "chance"
 
 
 def test_groups_by_skeleton_hold_stereo_forms_together(tmp_path, miniature):

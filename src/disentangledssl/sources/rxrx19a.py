@@ -54,6 +54,12 @@ CELL_TYPE, ACTIVE, MOCK = "HRCE", "Active SARS-CoV-2", "Mock"
 CONTROLS = {"untreated": (ACTIVE, "untreated infected wells"), "mock": (MOCK, "untreated wells without virus")}
 # What is one profile: wells that agree in these columns, averaged; or a few single wells of a molecule.
 PROFILES = {"experiment": ["experiment", "smiles", "dose_um"], "dose": ["smiles", "dose_um"], "wells": ["id"]}
+# Where a profile comes from. A mean over several plates or experiments names all, which is no class to probe for.
+PLACES = {
+    "experiment": {"batch": "experiment", "plates": "plate"},
+    "dose": {"batches": "experiment", "plates": "plate"},
+    "wells": {"batch": "experiment", "plate": "plate"},
+}
 COLUMNS = {
     "site_id": "site_id", "cell_type": "cell_type", "experiment": "experiment", "plate": "plate", "well": "well",
     "disease_condition": "condition", "treatment": "treatment", "treatment_conc": "dose_um", "SMILES": "smiles",
@@ -176,7 +182,7 @@ def curate(
     else:
         screen.rows["group"] = screen.rows["smiles"]
     screen.compare(**PAPER)
-    screen.meta = {name: name for name in ("experiment", "plate", "dose_um", "compound", "wells")}
+    screen.meta = PLACES[profile] | {name: name for name in ("dose_um", "compound", "wells")}
     info = {"name": name, "stand_in": False, "title": TITLES[route], "source": SOURCES[route], "licence": LICENCE,
             "route": route, "profile": profile, "control": control, "minimum_controls": minimum_controls,
             "clip": clip, "seed": seed}  # fmt: skip
