@@ -112,7 +112,9 @@ def test_two_wells_of_one_dose_by_hand(tmp_path):
     folder = by_embeddings(tmp_path, by_hand(*CONTROLS, *sites))
     values, _, ids = read_view(folder / "view1.parquet")
     spread = 1.4826 * 1
-    assert ids.tolist() == ["HRCE-1_CCN_1.0", "HRCE-1_CCO_1.0", "HRCE-1_CCO_3.0"]
+    assert ids.tolist() == ["HRCE-1_M0001_1.0", "HRCE-1_M0002_1.0", "HRCE-1_M0002_3.0"]
+    molecules = {row["id"]: row["smiles"] for row in read_table(folder / "molecules.parquet").to_pylist()}
+    assert molecules == {"M0001": "CCN", "M0002": "CCO"}
     np.testing.assert_allclose(values[:, 0], [-1.5, 0.9 / spread, 1 / spread], rtol=1e-6)
     first = read_pairs(folder / "pairs.parquet").to_pylist()[1]
     assert (first["meta_compound"], first["meta_wells"], first["meta_dose_um"]) == ("alcohol+ethanol", 2, 1.0)
@@ -142,7 +144,7 @@ def test_robust_spread_is_the_deviation_of_a_normal_sample_and_ignores_a_tenth_o
 class Literally:
     """The curation of the miniature as its documentation tells it, site by site."""
 
-    def __init__(self, miniature: Miniature, by=("experiment", "smiles", "dose")):
+    def __init__(self, miniature: Miniature, by=("experiment", "molecule", "dose")):
         self.features = [f"feature_{k}" for k in range(WIDTH) if f"feature_{k}" not in (CONSTANT, MISSING)]
         numbers = {row["site_id"]: row for row in miniature.embeddings}
         sites = defaultdict(list)
@@ -170,7 +172,8 @@ class Literally:
             if row["cell_type"] != "HRCE" or row["disease_condition"] != ACTIVE or not row["treatment"]:
                 continue
             if molecule is not None and row["treatment_conc"]:
-                keys = {"experiment": row["experiment"], "smiles": Chem.MolToSmiles(molecule), "well": well}
+                number = {"CCN": "M0001", "CCO": "M0002", "Oc1ccccc1": "M0003"}[Chem.MolToSmiles(molecule)]
+                keys = {"experiment": row["experiment"], "molecule": number, "well": well}
                 keys["dose"] = f"{float(row['treatment_conc'])}"
                 plate = means[row["experiment"], row["plate"]]
                 scaled = [(a - b) / c for a, b, c in zip(self.wells[well], plate, spread, strict=True)]
@@ -185,7 +188,7 @@ class Literally:
 
 
 @pytest.mark.parametrize(
-    ("profile", "by"), [("experiment", ("experiment", "smiles", "dose")), ("dose", ("smiles", "dose"))]
+    ("profile", "by"), [("experiment", ("experiment", "molecule", "dose")), ("dose", ("molecule", "dose"))]
 )
 def test_view_is_that_of_plain_loops(tmp_path, miniature, profile, by):
     folder, literally = by_embeddings(tmp_path, miniature, profile=profile), Literally(miniature, by)
@@ -326,6 +329,22 @@ def test_groups_by_skeleton_hold_stereo_forms_together(tmp_path, miniature):
         pairs = read_pairs(folder / "pairs.parquet")
         found[group] = len(set(pairs["group"].to_pylist())), len(set(pairs["view2"].to_pylist()))
     assert found == {"molecule": (3, 3), "skeleton": (2, 3)}
+
+
+@pytest.mark.parametrize("group", ["molecule", "skeleton"])
+@pytest.mark.parametrize("profile", ["experiment", "dose", "wells"])
+def test_ids_can_be_names_of_files_and_name_the_molecule(tmp_path, miniature, profile, group):
+    # A double bond that is marked by slashes, a long molecule, and an atom without an InChIKey, first by its SMILES.
+    structures = {"ethanol": r"C/C=C/C", "phenol": "C" * 150, "alcohol": "*"}
+    sites = [row | {"SMILES": structures.get(row["treatment"], row["SMILES"])} for row in miniature.sites]
+    odd = Miniature(sites, miniature.embeddings)
+    folder = by_embeddings(tmp_path, odd, profile=profile, group=group)
+    pairs = read_pairs(folder / "pairs.parquet").to_pylist()
+    assert {row["group"] == "" for row in pairs} == {False}
+    assert len({row["view2"] for row in pairs}) == (3 if group == "skeleton" else 4)
+    assert not [row["id"] for row in pairs if "/" in row["id"] or len(row["id"]) > 100]
+    if profile != "wells":
+        assert all(row["view2"] in row["id"].split("_") for row in pairs)
 
 
 # A table of one's own

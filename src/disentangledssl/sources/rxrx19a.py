@@ -31,6 +31,7 @@ from disentangledssl.sources.curation import (
     Screen,
     cap_profiles,
     group_by_skeleton,
+    number_molecules,
     resolve_structures,
     write_screen,
 )
@@ -129,6 +130,11 @@ def curate(
     path, tables = Path(files["metadata"]), files["features"]
     tables = [Path(one) for one in ([tables] if isinstance(tables, str | os.PathLike) else tables)]
     screen, controls, sites = read_population(path, control)
+    # Before profiles are named: it may lose a molecule.
+    if group == "skeleton":
+        group_by_skeleton(screen)
+    else:
+        screen.rows["group"] = screen.rows["smiles"]
     wells = pd.concat([screen.rows["id"], controls["id"]], ignore_index=True)
     position = dict(zip(wells, range(len(wells)), strict=True))
     position |= {site: position[well] for site, well in sites.items() if well in position}
@@ -177,10 +183,6 @@ def curate(
     if profile == "wells":
         reason = f"at most {wells_per_molecule} of a molecule, seed {seed}"
         cap_profiles(screen, ["smiles"], wells_per_molecule, np.random.default_rng(seed), reason)
-    if group == "skeleton":
-        group_by_skeleton(screen)
-    else:
-        screen.rows["group"] = screen.rows["smiles"]
     screen.compare(**PAPER)
     screen.meta = PLACES[profile] | {name: name for name in ("dose_um", "compound", "wells")}
     info = {"name": name, "stand_in": False, "title": TITLES[route], "source": SOURCES[route], "licence": LICENCE,
@@ -304,14 +306,18 @@ def average_profiles(rows: pd.DataFrame, values: np.ndarray, profile: str) -> tu
     Returns
     -------
     rows : data frame
-        ``id``, ``smiles``, ``dose_um``, ``experiment``, ``plate``, ``compound`` (several are joined) and ``wells``.
+        ``id``, ``smiles``, ``group``, ``dose_um``, ``experiment``, ``plate``, ``compound`` (several are joined) and
+        ``wells``. An id names its molecule as ``molecules.parquet`` does: hits are files named by it, and a SMILES may
+        hold a slash or be too long.
     values : array, ``(profiles, features)``
     """
+    named = rows.assign(smiles=rows["smiles"].map(number_molecules(rows["smiles"])))
     by = PROFILES[profile]
-    names = rows[by[0]].str.cat([rows[column].astype(str) for column in by[1:]], sep="_")
+    names = named[by[0]].str.cat([named[column].astype(str) for column in by[1:]], sep="_")
     profiles = rows.assign(id=names, compound=rows["treatment"], wells=rows["id"]).groupby("id")
     joined = dict.fromkeys(("experiment", "plate", "compound"), lambda column: "+".join(sorted(column.unique())))
-    described = profiles.agg({"smiles": "first", "dose_um": "first", **joined, "wells": "size"}).reset_index()
+    first = dict.fromkeys(("smiles", "group", "dose_um"), "first")
+    described = profiles.agg(first | joined | {"wells": "size"}).reset_index()
     total = np.zeros((len(described), values.shape[1]))
     np.add.at(total, profiles.ngroup(), values)
     return described, total / described["wells"].to_numpy()[:, None]
