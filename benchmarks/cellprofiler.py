@@ -15,11 +15,11 @@ import time
 import numpy as np
 import psutil
 
-from disentangledssl.sources.plates import CELLS, CHANNELS, NUCLEI, SITES, check_packages, measure_cells
+from disentangledssl.sources.cellprofiler import CELLS, CHANNELS, NUCLEI, SITES, check_packages, measure_cells
 from disentangledssl.sources.segmentation import segment
 
 WELLS = 60_000  # treated, infected HRCE wells; control wells are a few per cent more
-SETTINGS = {"method": "otsu_watershed", "smoothing": 1.0, "diameter": [12, 60]}
+SETTINGS = {"smoothing": 1.0, "diameter": [12, 60]}
 RADII = (9.0, 14.0)  # of nuclei, in pixels
 
 

@@ -110,7 +110,6 @@ class FeatureTable(Strict):
 class Segmentation(Strict):
     """How nuclei and cells are found in images."""
 
-    method: Literal["otsu_watershed"] = Field(description="see sources/segmentation.py")
     smoothing: float = Field(gt=0, description="standard deviation of the Gaussian before the threshold, in pixels")
     diameter: list[Annotated[float, Field(gt=0)]] = Field(
         min_length=2, max_length=2, description="least and largest diameter of a nucleus, in pixels"

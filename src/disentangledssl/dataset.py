@@ -1,6 +1,6 @@
 """The paired-dataset contract: one on-disk form for every pair of views.
 
-A data set is a folder of four Parquet files, and a fifth where the truth is known:
+A data set is a folder of four Parquet files, and a fifth of what is known besides: molecules or true latents.
 
 ``view1.parquet``, ``view2.parquet``
     ``id`` (text, unique), then one float32 column a feature.
@@ -11,7 +11,7 @@ A data set is a folder of four Parquet files, and a fifth where the truth is kno
     ``meta_<name>`` (text or numbers: descriptions such as dose or cell line).
 ``splits.parquet``
     ``id`` (as in ``pairs.parquet``, same order), then ``fold_0``, ``fold_1``, ...: text,
-    one of ``train``, ``validation``, ``test``.
+    one of ``train``, ``validation``, ``test``, ``unused`` (none of them in this fold).
 ``molecules.parquet`` (drug screens, optional; read by ``structures``)
     ``id`` (as in ``view2.parquet``), ``smiles``.
 ``latents.parquet`` (simulations)

@@ -21,7 +21,7 @@ CODE = {
     "curate_lincs": ["sources.lincs"],
     "curate_rxrx19a": ["sources.rxrx19a"],
     "list_plates": ["sources.rxrx19a"],
-    "measure_plate": ["sources.plates"],
+    "measure_plate": ["sources.cellprofiler"],
     "mol2vec": ["mol2vec"],
     "published_mol2vec": ["sources.published_mol2vec"],
     "split": ["splits"],

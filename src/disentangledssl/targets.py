@@ -11,7 +11,8 @@ plate      ``meta_plate``          nuisance technical: should be in no represent
 batch      ``meta_batch``          nuisance technical
 ========== ======================= ======== ==========================================================
 
-A column that a screen lacks, or that has one value only, is no target of that screen. Source: choice.
+A column that a screen lacks, or that has one value only, is no target of that screen. A profile that is a mean over
+plates or batches has a column ``meta_plates`` or ``meta_batches`` in their place, which is none. Source: choice.
 """
 
 from __future__ import annotations
@@ -79,7 +80,10 @@ def find_targets(dataset: PairedDataset) -> list[Target]:
 
 
 def strata(dataset: PairedDataset) -> np.ndarray:
-    """Return cell line and time of every pair as one text, where the data set names them, ``(pairs,)``."""
+    """Return cell line and time of every pair as one text, where the data set names them, ``(pairs,)``.
+
+    A screen of one line and time has one stratum, in which a guess has no more than chance.
+    """
     columns = [dataset.meta[name].astype(str) for name in STRATA if name in dataset.meta]
     return np.array(["|".join(one) for one in zip(*columns, strict=True)] or [""] * len(dataset.ids))
 

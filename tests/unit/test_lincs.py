@@ -199,6 +199,12 @@ def test_view_and_pairs_are_those_of_plain_loops(geo, miniature):
     assert "GSE92742" in info["source"] and "Subramanian" in info["licence"]
 
 
+def test_ids_can_be_names_of_files(geo, curated):
+    for folder in (geo, curated):
+        ids = read_pairs(folder / "pairs.parquet")["id"].to_pylist()
+        assert not [one for one in ids if "/" in one or len(one) > 100]
+
+
 def test_it_is_a_paired_data_set_split_by_molecule(geo, tmp_path):
     for file in geo.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean, median
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,11 +30,13 @@ from rdkit import Chem
 
 from disentangledssl.dataset import read_dataset, read_pairs, read_view
 from disentangledssl.errors import InputError
+from disentangledssl.evaluation.class_probe import blind_accuracy
 from disentangledssl.files import read_table, table_info
 from disentangledssl.mol2vec import train, write_molecule_view
-from disentangledssl.sources import wells
+from disentangledssl.sources import feature_tables
 from disentangledssl.sources.rxrx19a import curate, robust_spread
 from disentangledssl.splits import write_splits
+from disentangledssl.targets import find_targets, strata
 
 CHOICES = {
     "profile": "experiment", "wells_per_molecule": 6, "control": "untreated", "minimum_controls": 2, "clip": 1.5,
@@ -109,11 +112,13 @@ def test_two_wells_of_one_dose_by_hand(tmp_path):
     folder = by_embeddings(tmp_path, by_hand(*CONTROLS, *sites))
     values, _, ids = read_view(folder / "view1.parquet")
     spread = 1.4826 * 1
-    assert ids.tolist() == ["HRCE-1_CCN_1.0", "HRCE-1_CCO_1.0", "HRCE-1_CCO_3.0"]
+    assert ids.tolist() == ["HRCE-1_M0001_1.0", "HRCE-1_M0002_1.0", "HRCE-1_M0002_3.0"]
+    molecules = {row["id"]: row["smiles"] for row in read_table(folder / "molecules.parquet").to_pylist()}
+    assert molecules == {"M0001": "CCN", "M0002": "CCO"}
     np.testing.assert_allclose(values[:, 0], [-1.5, 0.9 / spread, 1 / spread], rtol=1e-6)
     first = read_pairs(folder / "pairs.parquet").to_pylist()[1]
     assert (first["meta_compound"], first["meta_wells"], first["meta_dose_um"]) == ("alcohol+ethanol", 2, 1.0)
-    assert (first["meta_plate"], first["group"]) == ("HRCE-1_7", "CCO")
+    assert (first["meta_batch"], first["meta_plates"], first["group"]) == ("HRCE-1", "HRCE-1_7", "CCO")
     found = rows_after(folder)
     assert (found["cells"], found["compounds"], found["measured"], found["profiles"]) == (7, 4, 4, 3)
     assert steps(folder)["clip"]["reason"].endswith("33 % lay beyond plus or minus 1.5")
@@ -139,7 +144,7 @@ def test_robust_spread_is_the_deviation_of_a_normal_sample_and_ignores_a_tenth_o
 class Literally:
     """The curation of the miniature as its documentation tells it, site by site."""
 
-    def __init__(self, miniature: Miniature, by=("experiment", "smiles", "dose")):
+    def __init__(self, miniature: Miniature, by=("experiment", "molecule", "dose")):
         self.features = [f"feature_{k}" for k in range(WIDTH) if f"feature_{k}" not in (CONSTANT, MISSING)]
         numbers = {row["site_id"]: row for row in miniature.embeddings}
         sites = defaultdict(list)
@@ -167,7 +172,8 @@ class Literally:
             if row["cell_type"] != "HRCE" or row["disease_condition"] != ACTIVE or not row["treatment"]:
                 continue
             if molecule is not None and row["treatment_conc"]:
-                keys = {"experiment": row["experiment"], "smiles": Chem.MolToSmiles(molecule), "well": well}
+                number = {"CCN": "M0001", "CCO": "M0002", "Oc1ccccc1": "M0003"}[Chem.MolToSmiles(molecule)]
+                keys = {"experiment": row["experiment"], "molecule": number, "well": well}
                 keys["dose"] = f"{float(row['treatment_conc'])}"
                 plate = means[row["experiment"], row["plate"]]
                 scaled = [(a - b) / c for a, b, c in zip(self.wells[well], plate, spread, strict=True)]
@@ -182,7 +188,7 @@ class Literally:
 
 
 @pytest.mark.parametrize(
-    ("profile", "by"), [("experiment", ("experiment", "smiles", "dose")), ("dose", ("smiles", "dose"))]
+    ("profile", "by"), [("experiment", ("experiment", "molecule", "dose")), ("dose", ("molecule", "dose"))]
 )
 def test_view_is_that_of_plain_loops(tmp_path, miniature, profile, by):
     folder, literally = by_embeddings(tmp_path, miniature, profile=profile), Literally(miniature, by)
@@ -266,7 +272,7 @@ def test_it_is_a_paired_data_set_split_by_molecule_and_says_what_it_departs_in(c
 
 
 def test_the_order_of_the_files_and_the_size_of_blocks_do_not_matter(tmp_path, curated, miniature, monkeypatch):
-    monkeypatch.setattr(wells, "BLOCK_BYTES", 2000)
+    monkeypatch.setattr(feature_tables, "BLOCK_BYTES", 2000)
     rng = np.random.default_rng(5)
     shuffled = Miniature(
         *([rows[k] for k in rng.permutation(len(rows))] for rows in (miniature.sites, miniature.embeddings))
@@ -288,11 +294,30 @@ def test_plates_with_few_controls_and_wells_without_numbers_are_left_out(tmp_pat
         folder = by_embeddings(tmp_path / str(least), fewer, minimum_controls=least)
         found[least] = rows_after(folder)
         assert "1 hold no cells" in steps(folder)["measured"]["reason"]
-        plates = {one for joined in read_pairs(folder / "pairs.parquet")["meta_plate"].to_pylist()
+        plates = {one for joined in read_pairs(folder / "pairs.parquet")["meta_plates"].to_pylist()
                   for one in joined.split("+")}  # fmt: skip
         assert ("HRCE-1_1" in plates) == (least == 1)
     assert found[1]["measured"] == found[1]["dose"] - 1
     assert found[2]["plate controls"] == found[2]["measured"] - 13
+
+
+@pytest.mark.parametrize(
+    ("profile", "nuisances"),
+    [
+        ("experiment", {"batch": {"HRCE-1", "HRCE-2"}}),
+        ("dose", {}),
+        ("wells", {"batch": {"HRCE-1", "HRCE-2"}, "plate": {"HRCE-1_1", "HRCE-1_2", "HRCE-2_1", "HRCE-2_2"}}),
+    ],
+)
+def test_only_a_single_plate_or_experiment_is_a_nuisance(tmp_path, miniature, profile, nuisances):
+    pairs = read_pairs(by_embeddings(tmp_path, miniature, profile=profile) / "pairs.parquet").to_pandas()
+    meta = {name[5:]: values.to_numpy() for name, values in pairs.items() if name.startswith("meta_")}
+    dataset = SimpleNamespace(meta=meta, ids=pairs["id"].to_numpy())
+    found = {target.name: set(target.values) for target in find_targets(dataset) if target.kind == "nuisance"}
+    assert found == nuisances
+    for target in find_targets(dataset):
+        if target.name in nuisances:
+            assert blind_accuracy(target.values, strata(dataset)) == 1 / len(nuisances[target.name]), "chance"
 
 
 def test_groups_by_skeleton_hold_stereo_forms_together(tmp_path, miniature):
@@ -304,6 +329,22 @@ def test_groups_by_skeleton_hold_stereo_forms_together(tmp_path, miniature):
         pairs = read_pairs(folder / "pairs.parquet")
         found[group] = len(set(pairs["group"].to_pylist())), len(set(pairs["view2"].to_pylist()))
     assert found == {"molecule": (3, 3), "skeleton": (2, 3)}
+
+
+@pytest.mark.parametrize("group", ["molecule", "skeleton"])
+@pytest.mark.parametrize("profile", ["experiment", "dose", "wells"])
+def test_ids_can_be_names_of_files_and_name_the_molecule(tmp_path, miniature, profile, group):
+    # A double bond that is marked by slashes, a long molecule, and an atom without an InChIKey, first by its SMILES.
+    structures = {"ethanol": r"C/C=C/C", "phenol": "C" * 150, "alcohol": "*"}
+    sites = [row | {"SMILES": structures.get(row["treatment"], row["SMILES"])} for row in miniature.sites]
+    odd = Miniature(sites, miniature.embeddings)
+    folder = by_embeddings(tmp_path, odd, profile=profile, group=group)
+    pairs = read_pairs(folder / "pairs.parquet").to_pylist()
+    assert all(row["group"] for row in pairs)
+    assert len({row["view2"] for row in pairs}) == (3 if group == "skeleton" else 4)
+    assert not [row["id"] for row in pairs if "/" in row["id"] or len(row["id"]) > 100]
+    if profile != "wells":
+        assert all(row["view2"] in row["id"].split("_") for row in pairs)
 
 
 # A table of one's own

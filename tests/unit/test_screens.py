@@ -157,6 +157,12 @@ def test_labels_and_descriptions(curated):
     assert [lines[code] for code in cells["y_cell_line"].to_pylist()] == cells["meta_cell_line"].to_pylist()
 
 
+@pytest.mark.parametrize("screen", CAP)
+def test_ids_can_be_names_of_files(curated, screen):
+    ids = read_pairs(curated / screen / "pairs.parquet")["id"].to_pylist()
+    assert not [one for one in ids if "/" in one or len(one) > 100]
+
+
 def test_values_are_those_of_the_bundle(curated):
     table = read_table(DATA / "cell_injury" / "profiles.parquet")
     wells = zip(table["plate"].to_pylist(), table["well"].to_pylist(), strict=True)

@@ -14,7 +14,7 @@ from cells import draw_site, write_site
 from miniatures_rxrx19a import ACTIVE, COLUMNS, draw, pack, publish, text, write_profiles
 from test_bad_input import assert_says
 
-from disentangledssl.sources.plates import PACKAGES
+from disentangledssl.sources.cellprofiler import PACKAGES
 
 REPOSITORY = Path(__file__).parents[2]
 DATA = "results/small/rxrx19a/data"

@@ -1,8 +1,8 @@
 from _job import job
 
 with job(snakemake):
+    from disentangledssl.sources.cellprofiler import measure_plate
     from disentangledssl.sources.download import fetch_all
-    from disentangledssl.sources.plates import measure_plate
 
     downloads = snakemake.config["downloads"]
     measure_plate(
@@ -11,6 +11,7 @@ with job(snakemake):
         experiment=snakemake.wildcards.experiment,
         plate=snakemake.wildcards.plate,
         settings=snakemake.params.segmentation,
+        # No param: whether images stay is no reason to measure their plate again.
         keep_images=snakemake.config["data"][snakemake.wildcards.dataset]["make"]["keep_images"],
         code=snakemake.params.code,
         folder=f"{downloads['folder']}/rxrx19a/images",

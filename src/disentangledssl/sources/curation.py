@@ -149,6 +149,11 @@ def cap_profiles(screen: Screen, by: Sequence[str], most: int, generator: np.ran
     screen.keep(rank <= most, "cap profiles", reason)
 
 
+def number_molecules(smiles: pd.Series) -> dict[str, str]:
+    """Return the id of each molecule, ``M0001`` and so on in the order of their SMILES."""
+    return {text: f"M{number:04d}" for number, text in enumerate(sorted(smiles.unique()), 1)}
+
+
 def write_screen(screen: Screen, out: Path, info: Mapping[str, Any], shuffle_seed: int | None) -> None:
     """Write ``view1``, ``molecules``, ``pairs`` (Parquet) and ``curation.csv``.
 
@@ -163,8 +168,7 @@ def write_screen(screen: Screen, out: Path, info: Mapping[str, Any], shuffle_see
         Give each group the molecules of another: a null control, see ``splits.shuffle_molecules``.
     """
     rows = screen.rows
-    smiles = np.unique(rows["smiles"].to_numpy(str))
-    molecule = {text: f"M{number:04d}" for number, text in enumerate(smiles, 1)}
+    molecule = number_molecules(rows["smiles"])
     classes = {label: sorted(rows[column].unique()) for label, column in screen.labels.items()}
     labels = {label: [classes[label].index(value) for value in rows[column]] for label, column in screen.labels.items()}
     info = {**info, "classes": classes}

@@ -5,7 +5,7 @@
 ``file``
     A table of CellProfiler's features that somebody measured.
 ``cellprofiler``
-    CellProfiler's features, measured here from the images (``sources.plates``).
+    CellProfiler's features, measured here from the images (``sources.cellprofiler``).
 
 What the paper says: human renal cells (HRCE), active SARS-CoV-2, 1,661 drugs, 10,117 profiles. Of each drug there are
 about 36 wells at six doses, so a profile must be a drug at a dose. What the paper leaves open is an argument of
@@ -31,10 +31,11 @@ from disentangledssl.sources.curation import (
     Screen,
     cap_profiles,
     group_by_skeleton,
+    number_molecules,
     resolve_structures,
     write_screen,
 )
-from disentangledssl.sources.wells import average_by_well, check_columns, column_names, damage_told, open_text
+from disentangledssl.sources.feature_tables import average_by_well, check_columns, column_names, damage_told, open_text
 
 PAPER = {"profiles": 10_117, "molecules": 1_661}
 TITLES = {
@@ -50,10 +51,16 @@ SOURCES = {
 LICENCE = "CC BY 4.0 (Recursion); cite Heiser et al. 2020"
 # Columns that name a row of features, and what the names of features begin with (None: all others).
 LAYOUTS = {"embeddings": (["site_id"], None), "cellprofiler": (["well_id"], ["Cells_", "Cytoplasm_", "Nuclei_"])}
-CELLS, ACTIVE, MOCK = "HRCE", "Active SARS-CoV-2", "Mock"
+CELL_TYPE, ACTIVE, MOCK = "HRCE", "Active SARS-CoV-2", "Mock"
 CONTROLS = {"untreated": (ACTIVE, "untreated infected wells"), "mock": (MOCK, "untreated wells without virus")}
 # What is one profile: wells that agree in these columns, averaged; or a few single wells of a molecule.
 PROFILES = {"experiment": ["experiment", "smiles", "dose_um"], "dose": ["smiles", "dose_um"], "wells": ["id"]}
+# Where a profile comes from. A mean over several plates or experiments names all, which is no class to probe for.
+PLACES = {
+    "experiment": {"batch": "experiment", "plates": "plate"},
+    "dose": {"batches": "experiment", "plates": "plate"},
+    "wells": {"batch": "experiment", "plate": "plate"},
+}
 COLUMNS = {
     "site_id": "site_id", "cell_type": "cell_type", "experiment": "experiment", "plate": "plate", "well": "well",
     "disease_condition": "condition", "treatment": "treatment", "treatment_conc": "dose_um", "SMILES": "smiles",
@@ -123,6 +130,11 @@ def curate(
     path, tables = Path(files["metadata"]), files["features"]
     tables = [Path(one) for one in ([tables] if isinstance(tables, str | os.PathLike) else tables)]
     screen, controls, sites = read_population(path, control)
+    # Before profiles are named: it may lose a molecule.
+    if group == "skeleton":
+        group_by_skeleton(screen)
+    else:
+        screen.rows["group"] = screen.rows["smiles"]
     wells = pd.concat([screen.rows["id"], controls["id"]], ignore_index=True)
     position = dict(zip(wells, range(len(wells)), strict=True))
     position |= {site: position[well] for site, well in sites.items() if well in position}
@@ -171,12 +183,8 @@ def curate(
     if profile == "wells":
         reason = f"at most {wells_per_molecule} of a molecule, seed {seed}"
         cap_profiles(screen, ["smiles"], wells_per_molecule, np.random.default_rng(seed), reason)
-    if group == "skeleton":
-        group_by_skeleton(screen)
-    else:
-        screen.rows["group"] = screen.rows["smiles"]
     screen.compare(**PAPER)
-    screen.meta = {name: name for name in ("experiment", "plate", "dose_um", "compound", "wells")}
+    screen.meta = PLACES[profile] | {name: name for name in ("dose_um", "compound", "wells")}
     info = {"name": name, "stand_in": False, "title": TITLES[route], "source": SOURCES[route], "licence": LICENCE,
             "route": route, "profile": profile, "control": control, "minimum_controls": minimum_controls,
             "clip": clip, "seed": seed}  # fmt: skip
@@ -219,7 +227,7 @@ def read_population(path: Path, control: str) -> tuple[Screen, pd.DataFrame, dic
     # CXSMILES: what follows the first blank says where atoms are, or which of them are alike.
     wells["smiles"] = wells["smiles"].str.split().str[0]
     screen = Screen(path, wells.sort_values("id", kind="stable", ignore_index=True), [])
-    screen.keep(screen.rows.pop("cell_type") == CELLS, "cells", f"wells of {CELLS}")
+    screen.keep(screen.rows.pop("cell_type") == CELL_TYPE, "cells", f"wells of {CELL_TYPE}")
     untreated = screen.rows[screen.rows["treatment"].isna()]
     controls = untreated.loc[untreated["condition"] == CONTROLS[control][0], ["id", "plate"]].reset_index(drop=True)
     screen.keep(screen.rows.pop("condition") == ACTIVE, "condition", f"wells with {ACTIVE}")
@@ -298,14 +306,18 @@ def average_profiles(rows: pd.DataFrame, values: np.ndarray, profile: str) -> tu
     Returns
     -------
     rows : data frame
-        ``id``, ``smiles``, ``dose_um``, ``experiment``, ``plate``, ``compound`` (several are joined) and ``wells``.
+        ``id``, ``smiles``, ``group``, ``dose_um``, ``experiment``, ``plate``, ``compound`` (several are joined) and
+        ``wells``. An id names its molecule as ``molecules.parquet`` does: hits are files named by it, and a SMILES may
+        hold a slash or be too long.
     values : array, ``(profiles, features)``
     """
+    named = rows.assign(smiles=rows["smiles"].map(number_molecules(rows["smiles"])))
     by = PROFILES[profile]
-    names = rows[by[0]].str.cat([rows[column].astype(str) for column in by[1:]], sep="_")
+    names = named[by[0]].str.cat([named[column].astype(str) for column in by[1:]], sep="_")
     profiles = rows.assign(id=names, compound=rows["treatment"], wells=rows["id"]).groupby("id")
     joined = dict.fromkeys(("experiment", "plate", "compound"), lambda column: "+".join(sorted(column.unique())))
-    described = profiles.agg({"smiles": "first", "dose_um": "first", **joined, "wells": "size"}).reset_index()
+    first = dict.fromkeys(("smiles", "group", "dose_um"), "first")
+    described = profiles.agg(first | joined | {"wells": "size"}).reset_index()
     total = np.zeros((len(described), values.shape[1]))
     np.add.at(total, profiles.ngroup(), values)
     return described, total / described["wells"].to_numpy()[:, None]

@@ -1,11 +1,11 @@
 """Nuclei and cells in images of one site, by scikit-image (of the optional dependencies ``images``).
 
-``otsu_watershed``
-    Nuclei: smoothed, above Otsu's threshold, holes filled, divided by a watershed of the distance to the edge; what is
-    too small or too large, or touches the edge of the image, is left out. Cells: a watershed of the smoothed actin from
-    the nuclei, as far as Otsu's threshold reaches. Cytoplasm: the cell without its nucleus.
+Nuclei: smoothed, above Otsu's threshold, holes filled, divided by a watershed of the distance to the edge. Cells: a
+watershed of the smoothed actin from all nuclei, as far as Otsu's threshold reaches. Only then are cells left out whose
+nucleus is too small or too large, or touches the edge of the image. Cytoplasm: the cell without its nucleus.
 
-Source: the usual order of Cell Painting pipelines (Bray et al., Nat. Protoc. 11, 1757 (2016)); choice.
+Source: the usual order of Cell Painting pipelines (Bray et al., Nat. Protoc. 11, 1757 (2016)); choice. CellProfiler
+grows, of nuclei that are left out, only those at the edge.
 """
 
 from __future__ import annotations
@@ -33,27 +33,38 @@ def segment(nuclei: np.ndarray, cells: np.ndarray, *, smoothing: float, diameter
     labels : array of int32, ``(3, y, x)``
         Nuclei, cells, cytoplasm; 0 is background, and a number is the same cell in all three.
     """
-    inner = segment_nuclei(nuclei, smoothing=smoothing, diameter=diameter)
-    whole = segment_cells(cells, inner, smoothing=smoothing)
+    every = segment_nuclei(nuclei, smoothing=smoothing, least=diameter[0])
+    # From all of them: a neighbour would flood the cell of a nucleus that is left out.
+    grown = segment_cells(cells, every, smoothing=smoothing)
+    number = choose_nuclei(every, diameter)
+    inner, whole = number[every], number[grown]
     return np.stack([inner, whole, np.where(inner > 0, 0, whole)]).astype(np.int32)
 
 
-def segment_nuclei(image: np.ndarray, *, smoothing: float, diameter: tuple[float, float]) -> np.ndarray:
-    """Number the nuclei from 1; see :func:`segment`."""
+def segment_nuclei(image: np.ndarray, *, smoothing: float, least: float) -> np.ndarray:
+    """Number all nuclei from 1; ``least`` is the least diameter of one. See :func:`segment`."""
     from skimage.feature import peak_local_max
-    from skimage.segmentation import clear_border, relabel_sequential, watershed
+    from skimage.segmentation import watershed
 
     inside = ndimage.binary_fill_holes(_foreground(image, smoothing))
     # Smoothed, as an oblong nucleus has several deepest points.
-    distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside), diameter[0] / 4)
-    apart = max(1, round(SEEDS_APART * diameter[0]))
+    distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside), least / 4)
+    apart = max(1, round(SEEDS_APART * least))
     peaks = peak_local_max(distance, min_distance=apart, labels=inside.astype(int), exclude_border=False)
     seeds = np.zeros(image.shape, np.int32)
     seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    labels = clear_border(watershed(-distance, seeds, mask=inside))
+    return watershed(-distance, seeds, mask=inside)
+
+
+def choose_nuclei(labels: np.ndarray, diameter: tuple[float, float]) -> np.ndarray:
+    """Return the new number of each label, from 1, or 0: too small, too large or on the edge of the image."""
     area = np.bincount(labels.ravel())
     least, largest = (np.pi / 4 * length**2 for length in diameter)
-    return relabel_sequential(np.where((area < least) | (area > largest), 0, np.arange(len(area)))[labels])[0]
+    kept = (area >= least) & (area <= largest)
+    kept[0] = False
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        kept[edge] = False
+    return np.where(kept, np.cumsum(kept), 0)
 
 
 def segment_cells(image: np.ndarray, nuclei: np.ndarray, *, smoothing: float) -> np.ndarray:

@@ -12,14 +12,14 @@ from miniatures_rxrx19a import draw, write_published
 
 from disentangledssl.errors import InputError
 from disentangledssl.files import read_table, write_json
-from disentangledssl.sources import plates
-from disentangledssl.sources.plates import check_packages, measure_cells, measure_plate, measure_well, read_sites
+from disentangledssl.sources import cellprofiler
+from disentangledssl.sources.cellprofiler import check_packages, measure_cells, measure_plate, measure_well, read_sites
 from disentangledssl.sources.rxrx19a import list_plates
 
-SETTINGS = {"method": "otsu_watershed", "smoothing": 1.0, "diameter": [12, 60]}
+SETTINGS = {"smoothing": 1.0, "diameter": [12, 60]}
 DISCS = [(70, 60, 11), (24, 24, 9)]  # numbered from the largest
 WITH_PACKAGES = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in plates.PACKAGES),
+    any(importlib.util.find_spec(name) is None for name in cellprofiler.PACKAGES),
     reason="measuring images needs pip install -e '.[images]'",
 )
 
@@ -53,32 +53,53 @@ def test_nuclei_are_found_where_and_as_large_as_they_are(segmentation):
 
 def test_nuclei_that_touch_are_divided_and_an_oblong_one_is_not(segmentation):
     touching = draw_site([(48, 36, 10), (48, 55, 10)])[0] / 255
-    areas = [area for *_, area in found(segmentation.segment_nuclei(touching, smoothing=1, diameter=(12, 60)))]
+    areas = [area for *_, area in found(segmentation.segment_nuclei(touching, smoothing=1, least=12))]
     assert areas == pytest.approx([np.pi * 100] * 2, rel=0.08)
     y, x = np.mgrid[:96, :96]
     oblong = (((y - 48) / 9) ** 2 + ((x - 48) / 16) ** 2 < 1).astype(float)
-    assert segmentation.segment_nuclei(oblong, smoothing=1, diameter=(12, 60)).max() == 1
+    assert segmentation.segment_nuclei(oblong, smoothing=1, least=12).max() == 1
 
 
 def test_what_is_too_small_too_large_or_on_the_edge_is_no_nucleus(segmentation):
     def count(*discs, **settings):
-        image = draw_site(discs)[0] / 255
-        return segmentation.segment_nuclei(image, **{"smoothing": 1, "diameter": (12, 60)} | settings).max()
+        image = draw_site(discs) / 255
+        labels = segmentation.segment(image[0], image[2], **{"smoothing": 1, "diameter": (12, 60)} | settings)
+        assert labels[0].max() == labels[1].max(), "what has no nucleus is no cell"
+        return labels[0].max()
 
     assert count((48, 48, 9)) == 1
     assert count((48, 48, 4)) == 0 and count((48, 48, 4), diameter=(6, 60)) == 1
     assert count((48, 48, 9), diameter=(6, 15)) == 0
     assert count((3, 48, 9)) == 0
-    assert segmentation.segment_nuclei(np.full((96, 96), 0.2), smoothing=1, diameter=(12, 60)).max() == 0
+    assert count((48, 30, 9), (48, 70, 4)) == 1
+    assert segmentation.segment_nuclei(np.full((96, 96), 0.2), smoothing=1, least=12).max() == 0
 
 
 def test_neighbouring_cells_are_told_apart_by_their_nuclei(segmentation):
     image = draw_site([(48, 30, 9), (48, 64, 9)])
-    nuclei = segmentation.segment_nuclei(image[0] / 255, smoothing=1, diameter=(12, 60))
+    nuclei = segmentation.segment_nuclei(image[0] / 255, smoothing=1, least=12)
     cells = segmentation.segment_cells(image[2] / 255, nuclei, smoothing=1)
     # Discs of radius 18 at a distance of 34 overlap a little; a cell without a nucleus is none.
     assert cells.max() == 2 and abs((cells == 1).sum() - (cells == 2).sum()) < 60
     assert not segmentation.segment_cells(image[2] / 255, np.zeros_like(nuclei), smoothing=1).any()
+
+
+@pytest.mark.parametrize(
+    ("disc", "neighbour"),
+    [
+        pytest.param((48, 34, 9), (48, 59, 4), id="too small"),
+        pytest.param((48, 24, 9), (48, 71, 15), id="too large"),
+        pytest.param((20, 48, 9), (56, 48, 9), id="at the edge"),
+    ],
+)
+def test_a_cell_does_not_take_that_of_a_neighbour_whose_nucleus_is_left_out(segmentation, disc, neighbour):
+    image = draw_site([disc, neighbour])[:, : 64 if neighbour[0] == 56 else 96]
+    labels = segmentation.segment(image[0] / 255, image[2] / 255, smoothing=1, diameter=(12, 28))
+    assert labels[0].max() == labels[1].max() == 1
+    ((y, x, area),) = found(labels[1])
+    # Cells of twice the radii that touch: each keeps its own, but for the rim.
+    assert (y, x) == pytest.approx(disc[:2], abs=1)
+    assert area == pytest.approx(np.pi * (TIMES * disc[2]) ** 2, rel=0.06)
 
 
 # Measurements
@@ -110,7 +131,7 @@ def test_cells_are_measured_where_as_large_and_as_bright_as_they_are(cells):
 
 @WITH_PACKAGES
 def test_a_profile_is_the_median_over_cells_without_their_place(cells, monkeypatch):
-    monkeypatch.setattr(plates, "measure_cells", lambda images, settings: cells)
+    monkeypatch.setattr(cellprofiler, "measure_cells", lambda images, settings: cells)
     profile = measure_well(np.zeros((1, 5, 9, 9)), "HRCE-1_1_AB01", SETTINGS)
     assert profile.loc[0, ["well_id", "Metadata_Count_Cells"]].tolist() == ["HRCE-1_1_AB01", 2]
     for name in ("Nuclei_Area", "Cells_Intensity_IntegratedIntensity__WGA"):
@@ -130,7 +151,7 @@ def test_a_well_without_cells_has_a_row_without_features():
 @pytest.fixture
 def plate(tmp_path, monkeypatch):
     """A plate of three wells, whose measurement is the brightness of a channel; gives a function that measures it."""
-    monkeypatch.setattr(plates, "check_packages", lambda: None)
+    monkeypatch.setattr(cellprofiler, "check_packages", lambda: None)
     asked = []
 
     def measured(images, name, settings):
@@ -140,7 +161,7 @@ def plate(tmp_path, monkeypatch):
         row = {"well_id": [name], "Metadata_Count_Cells": [1]}
         return pd.DataFrame(row | ({"Cells_A": [255 * images[:, 1].max()]} if images.any() else {}))
 
-    monkeypatch.setattr(plates, "measure_well", measured)
+    monkeypatch.setattr(cellprofiler, "measure_well", measured)
     write_json(tmp_path / "plates.json", {"HRCE-1": {"7": ["AA01", "AA02", "AA03"]}})
     fetched = []
 
@@ -207,6 +228,18 @@ def test_wells_that_were_measured_otherwise_are_measured_again(plate, other):
     assert plate.asked == ["HRCE-1_7_AA01", "HRCE-1_7_AA02", "HRCE-1_7_AA03"]
 
 
+def test_what_a_killed_process_left_and_wells_that_are_no_longer_asked_for_do_not_matter(plate):
+    with pytest.raises(InputError):
+        plate(until="AA03")
+    kept = plate.folder / "measurements/HRCE-1/Plate7"
+    (kept / "AA03.parquet.123.part").write_bytes(b"half")
+    write_json(plate.folder / "plates.json", {"HRCE-1": {"7": ["AA02", "AA03"]}})
+    out = plate()
+    assert plate.asked == ["HRCE-1_7_AA03"]
+    assert read_table(out)["well_id"].to_pylist() == ["HRCE-1_7_AA02", "HRCE-1_7_AA03"]
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
 def test_plates_are_those_of_the_population_with_controls_of_either_kind(tmp_path):
     list_plates(write_published(tmp_path, draw())["metadata"], tmp_path / "plates.json")
     found = json.loads((tmp_path / "plates.json").read_text())
@@ -227,7 +260,7 @@ def refused(make, *arguments) -> str:
 
 
 def test_a_package_that_is_missing(monkeypatch):
-    monkeypatch.setattr(plates, "PACKAGES", {"PIL": "pillow", "no_such_module": "no-such"})
+    monkeypatch.setattr(cellprofiler, "PACKAGES", {"PIL": "pillow", "no_such_module": "no-such"})
     assert refused(check_packages) == (
         "config: make.route: cellprofiler needs no-such, which is not installed; "
         "pip install -e '.[images]', or take another route."

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import logging
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -96,9 +97,8 @@ def measure_plate(
     # A well without cells has no features.
     whole = pa.concat_tables([read_table(part) for part in parts], promote_options="default")
     write_table(out, whole, info)
-    for part in parts:
-        part.unlink()
-    kept.rmdir()
+    # With what a killed process left there, and wells that are asked for no longer.
+    shutil.rmtree(kept, ignore_errors=True)
 
 
 def check_packages() -> None:
