@@ -508,6 +508,43 @@ def test_null_leaves_out_a_seed_that_diverged_elsewhere(retrieval):
     assert value_of(summary, "disentangledssl", beta="1", column="null_mean") == pytest.approx(0.1)
 
 
+# Fold 1 tests b again, in the place of c.
+SHARED = {"c": "b"}
+
+
+def again(rows):
+    return [row | {"group": SHARED.get(row["group"], row["group"])} if "group" in row else row for row in rows]
+
+
+def test_a_molecule_of_several_folds_is_one_molecule_in_every_error(retrieval, tmp_path):
+    table, summary = retrieval([again(CLIP), again(STEP1), again(REFERENCES)], ASKED)
+    # Rows a, b of fold 0; b, d of fold 1. As molecules: a; b twice, by the mean; d.
+    weights, chance = np.array([1, 2, 1]), np.array([25 / 48, (25 / 48 + 3 / 4) / 2, 3 / 4])
+    one, clip = np.array([1.0, 0.75, 0.5]), np.array([0.25, 0.375, 0.5])
+    named = {"method": "disentangledssl", "beta": "1", "seed": 0}
+    expected = bootstrap((one - chance)[:, None], weights, samples=20)
+    # Values are as they were: each fold's molecules count once in it.
+    assert value_of(table, **named) == pytest.approx(np.average(one, weights=weights)) == pytest.approx(0.75)
+    assert value_of(table, **named, column="standard_error") == pytest.approx(expected.standard_errors[0])
+    assert value_of(table, **named, column="molecules") == 3 and value_of(table, **named, column="profiles") == 6
+    assert set(summary["molecules"].dropna()) == {3}
+    # Per profile b weighs 3 of its first fold and 1 of its second.
+    profiles, of_profiles = np.array([1, 4, 1]), np.array([1.0, (3 * 1.0 + 0.5) / 4, 0.5])
+    at_random = np.array([25 / 48, (3 * 25 / 48 + 3 / 4) / 4, 3 / 4])
+    expected = bootstrap((of_profiles - at_random)[:, None], profiles, samples=20)
+    error = value_of(table, **named, unit="per_profile", column="standard_error")
+    assert error == pytest.approx(expected.standard_errors[0])
+    rows = pd.read_parquet(tmp_path / "others.parquet")
+    (found,) = rows[
+        (rows["method"] == "ridge") & (rows["other"] == "clip") & (rows["metric"] == "mrr")
+        & (rows["unit"] == "per_molecule")
+    ].to_dict("records")  # fmt: skip
+    paired = np.array([0.5, (1.0 + 0.5) / 2, 1.0]) - clip
+    expected = bootstrap(paired[:, None], weights, samples=20)
+    assert found["difference"] == pytest.approx(np.average(paired, weights=weights))
+    assert (found["standard_error"], found["molecules"]) == (pytest.approx(expected.standard_errors[0]), 3)
+
+
 # Molecules a, b, c, d: the mean of two seeds of beta = 1, and CLIP.
 BETA1 = np.array([(1 + 0.5) / 2, (1 + 1) / 2, (0.5 + 1) / 2, (0.5 + 1) / 2])
 

@@ -395,21 +395,28 @@ class Bootstrap(NamedTuple):
     high: np.ndarray
 
 
-def bootstrap(values: np.ndarray, weights: np.ndarray | None = None, samples: int = 2000, seed: int = 0) -> Bootstrap:
+def bootstrap(
+    values: np.ndarray,
+    weights: np.ndarray | None = None,
+    samples: int = 2000,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
+) -> Bootstrap:
     """Resample molecule groups: standard errors and intervals of weighted means.
 
     Parameters
     ----------
-    values : array, ``(groups, columns)``
-        A value a molecule group and, say, metric; all columns see the same resamples, and so do all calls with as many
-        groups.
-    weights : array, ``(groups,)``, optional
-        Weights of the groups in the mean (:func:`unit_weights`); they are drawn along with the
-        group. Equal unless given.
+    values : array, ``(rows, columns)``
+        A value a row and, say, metric; all columns see the same resamples, and so do all calls with as many groups.
+    weights : array, ``(rows,)``, optional
+        Weights of the rows in the mean (:func:`unit_weights`); they are drawn along with the group. Equal unless given.
     samples : int
         Bootstrap samples.
     seed : int
         Seed of the resampling; no model's randomness depends on it.
+    groups : array of whole numbers, ``(rows,)``, optional
+        Molecule group of each row, 0 ... groups - 1: all rows of a group are drawn together. Each row is a group of its
+        own unless given.
 
     Returns
     -------
@@ -420,10 +427,14 @@ def bootstrap(values: np.ndarray, weights: np.ndarray | None = None, samples: in
     weights = np.ones(len(values)) if weights is None else np.asarray(weights, float)
     if values.ndim != 2 or weights.shape != values.shape[:1]:
         raise ValueError(f"weights have shape {weights.shape}, values {values.shape}")
-    if len(values) < 2:
+    groups = np.arange(len(values)) if groups is None else np.asarray(groups)
+    count = int(groups.max(initial=-1)) + 1
+    if count < 2:
         return Bootstrap(*np.full((3, values.shape[1]), np.nan))
-    draws = _draws(len(values), samples, seed)
-    means = draws @ (weights[:, None] * values) / (draws @ weights)[:, None]
+    sums = np.zeros((count, values.shape[1]))
+    np.add.at(sums, groups, weights[:, None] * values)
+    draws = _draws(count, samples, seed)
+    means = draws @ sums / (draws @ np.bincount(groups, weights))[:, None]
     return Bootstrap(np.std(means, axis=0, ddof=1), *np.quantile(means, INTERVAL, axis=0))
 
 

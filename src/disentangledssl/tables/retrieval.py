@@ -33,11 +33,12 @@ def tabulate_retrieval(
 ) -> None:
     """Join the retrieval measurements of a screen: one row a method, its settings, seed, way, unit and metric.
 
-    Folds are pooled: each molecule is tested once, so a value is a mean over all tested molecules. Standard error and
-    interval come from resampling molecules (never wells), of the difference to Random in the same pools. ``beta =
-    selected`` takes, fold by fold, the beta that validation chose. The summary averages a molecule's values over seeds
-    before it is resampled, and has beside the paper's way of ranking what shuffled pairs have there. ``differences``
-    are between methods, molecule by molecule, in the paper's way of ranking.
+    Folds are pooled: a value is a mean over all tested molecules, where one that several folds test (``leave_one_out``)
+    counts once in each. Standard error and interval come from resampling molecules (never wells), each with what all
+    folds say of it, of the difference to Random in the same pools. ``beta = selected`` takes, fold by fold, the beta that
+    validation chose. The summary averages a molecule's values over seeds before it is resampled, and has beside the
+    paper's way of ranking what shuffled pairs have there. ``differences`` are between methods, molecule by molecule, in
+    the paper's way of ranking.
     """
     rows, info = read_rows(measurements, wanted)
     rows = rows[(rows["split"] == "test") | rows["split"].isna()]
@@ -111,17 +112,18 @@ def _ways(rows: pd.DataFrame) -> Iterator[tuple[tuple, pd.DataFrame]]:
 
 
 def _scores(rows: pd.DataFrame, samples: int) -> list[dict[str, Any]]:
-    """Score one set of molecule rows (each molecule once in a way): every unit and metric, with errors."""
+    """Score one set of molecule rows (each molecule once in a way and fold): every unit and metric, with errors."""
     metrics, out = _metrics(rows), []
     for way, one in _ways(rows):
         values, chance = (one[[f"{kind}{name}" for name in metrics]].to_numpy(float) for kind in ("", "random_"))
-        counts = {"molecules": len(one), "profiles": int(one["profiles"].sum())}
+        groups, molecules = pd.factorize(one["group"])
+        counts = {"molecules": len(molecules), "profiles": int(one["profiles"].sum())}
         for unit in retrieval.UNITS:
             # Only where profiles are the queries can each of them count once.
             if unit == "per_profile" and way[:2] != PAPERS_WAY[:2]:
                 continue
             weights = retrieval.unit_weights({"profiles": one["profiles"].to_numpy()}, unit)
-            found = retrieval.bootstrap(values - chance, weights, samples)
+            found = retrieval.bootstrap(values - chance, weights, samples, groups=groups)
             means = np.average(values, axis=0, weights=weights), np.average(chance, axis=0, weights=weights)
             for metric, value, exact, error, low, high in zip(metrics, *means, *found, strict=True):
                 out.append(
@@ -182,12 +184,13 @@ def _differences(means: Mapping[tuple, pd.DataFrame], samples: int) -> list[dict
         if other[0] not in ("clip", BETA0) and other[1] != "selected" and theirs["seed"].notna().any():
             continue
         metrics, methods = _metrics(theirs), [method for method in papers if method != other]
+        groups, molecules = pd.factorize(theirs["group"])
         for unit in retrieval.UNITS:
             weights = retrieval.unit_weights({"profiles": theirs["profiles"].to_numpy()}, unit)
             paired = [papers[method][metrics].to_numpy() - theirs[metrics].to_numpy() for method in methods]
             # All methods in one call, so that all see the same resamples.
             values = np.concatenate(paired, axis=1)
-            found = retrieval.bootstrap(values, weights, samples)
+            found = retrieval.bootstrap(values, weights, samples, groups=groups)
             names = [(method, metric) for method in methods for metric in metrics]
             columns = np.average(values, axis=0, weights=weights), *found
             for (method, metric), difference, error, low, high in zip(names, *columns, strict=True):
@@ -196,7 +199,7 @@ def _differences(means: Mapping[tuple, pd.DataFrame], samples: int) -> list[dict
                     | {
                         "other": other[0], "other_label": LABELS.get(other[0], other[0]), "unit": unit,
                         "metric": metric, "difference": difference, "standard_error": error, "low": low, "high": high,
-                        "errors": _in_errors(difference, error), "molecules": len(theirs),
+                        "errors": _in_errors(difference, error), "molecules": len(molecules),
                     }
                 )  # fmt: skip
     return out
