@@ -42,11 +42,11 @@ def probe(named, value, representation="zc", label="c"):
     }  # fmt: skip
 
 
-def write(folder, stacks, columns, info):
+def write(folder, stacks, columns, info, **more):
     paths = []
     for number, rows in enumerate(stacks):
         paths.append(folder / f"stack{number}.parquet")
-        write_table(paths[-1], measurement_table(rows, columns), {"dataset": info})
+        write_table(paths[-1], measurement_table(rows, columns), {"dataset": info, **more})
     return paths
 
 
@@ -276,8 +276,8 @@ def shuffled(named, values, weights=(("per_molecule", 2), ("per_profile", 4))):
 def retrieval(tmp_path):
     """Tabulate retrieval rows (a list a stack); gives the table and its summary, and writes the differences."""
 
-    def tabulate(stacks, wanted, chosen=None, null=()):
-        paths = write(tmp_path, stacks, retrieval_columns([1]), SCREEN)
+    def tabulate(stacks, wanted, chosen=None, null=(), pool="test"):
+        paths = write(tmp_path, stacks, retrieval_columns([1]), SCREEN, pool=pool)
         (tmp_path / "null").mkdir(exist_ok=True)
         pairs_at_random = write(tmp_path / "null", [null], null_columns([1]), SCREEN)
         selection = None
@@ -419,6 +419,16 @@ def test_every_row_says_that_it_is_a_stand_in(retrieval):
         assert set(table["method_label"]) == {
             "CLIP", "DisentangledSSL (beta = 0)", "DisentangledSSL", "Ridge regression", "Random",
         }  # fmt: skip
+
+
+@pytest.mark.parametrize(("pool", "said"), [("test", "test"), ("valtest", "validation and test")])
+def test_every_row_says_what_was_ranked(retrieval, tmp_path, pool, said):
+    lost = [run("clip", 1, fold=fold, status="diverged") for fold in (0, 1)]
+    asked = [*ASKED, "clip/fold=0,seed=1", "clip/fold=1,seed=1"]
+    tables = retrieval([CLIP + lost, REFERENCES], asked, pool=pool)
+    for table in [*tables, assert_same_rows(tmp_path / "others")]:
+        assert set(table["evaluated_on"]) == {said}
+    assert "diverged" in set(tables[0]["status"])
 
 
 def test_dropped_beta_is_left_out(retrieval):

@@ -123,7 +123,13 @@ def test_references_are_those_of_the_source(joined, plain):
     """Fitted and chosen on the source alone: what they are on its validation molecules does not change."""
     for name in ("source", "joined"):
         retrieve_references(
-            joined / name, joined / f"{name}.parquet", folds=2, scaling=[plain, plain], top=[1], permutations=10
+            joined / name,
+            joined / f"{name}.parquet",
+            folds=2,
+            scaling=[plain, plain],
+            top=[1],
+            permutations=10,
+            pool="test",
         )
     own, both = (read_table(joined / f"{name}.parquet") for name in ("source", "joined"))
     assert table_info(own)["chosen"] == table_info(both)["chosen"]

@@ -43,6 +43,15 @@ INTERVAL = (0.025, 0.975)  # quantiles that bound the intervals
 BLOCK = 2**20  # cosines held at once: 8 MB
 
 
+def metric_names(top: Sequence[int]) -> list[str]:
+    """Return the names of the metrics, in their order.
+
+    >>> metric_names([1, 5])
+    ['mrr', 'top1', 'top5', 'top_tenth', 'rank', 'percentile']
+    """
+    return ["mrr", *(f"top{n}" for n in top), "top_tenth", "rank", "percentile"]
+
+
 def candidate_pool(molecules: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct molecules of a split's pairs and each pair's place among them.
 
