@@ -68,6 +68,9 @@ def measure_retrieval(
         stack = Models(models, dataset)
     tables, null = [], []
     for index, run in enumerate(stack.runs):
+        # A stack may hold runs of folds that are no longer run, which joined screens (transfer) do not have.
+        if run["fold"] >= len(dataset.folds):
+            continue
         named = run_columns(run, stage)
         rows = [named]
         if run["status"] == "trained":

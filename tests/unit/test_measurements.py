@@ -605,6 +605,21 @@ def test_references_from_structures_never_see_the_test(with_structures, plain, t
     assert answers[0][2] != answers[1][2], "the test itself did change"
 
 
+def test_runs_of_folds_that_the_data_lack_are_left_out(models, tiny, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(tiny, folder)
+    splits = read_table(folder / "splits.parquet")
+    write_table(folder / "splits.parquet", splits.drop_columns("fold_1"), table_info(splits))
+    how = {"stage": "step1", "top": [1], "permutations": 2, "pool": "valtest"}
+    found = []
+    for name, data in (("all", tiny), ("first", folder)):
+        measure_retrieval(models, data, tmp_path / name, **how)
+        found.append(read_table(tmp_path / name))
+        assert table_info(found[-1])["pool"] == "valtest"
+    assert {*found[0]["fold"].to_pylist()} == {0, 1}
+    assert found[1].to_pylist() == [row for row in found[0].to_pylist() if row["fold"] == 0]
+
+
 def test_the_same_measurement_is_the_same_bytes(models, tiny, tmp_path):
     for name in ("a", "b"):
         measure_retrieval(models, tiny, tmp_path / name, stage="step1", top=[1], permutations=2, pool="test")

@@ -21,6 +21,7 @@ rule join_screens:
     conda:
         ENVIRONMENT
     params:
+        folds=lambda w: CONFIG.used_folds(TRANSFERS[w.dataset]),
         code=code("join_screens"),
     message:
         "Joining {wildcards.dataset} to the screen whose models rank its molecules"
