@@ -417,6 +417,11 @@ def test_average_of_opposite_profiles_has_no_direction():
     np.testing.assert_allclose(codes, [[0.0, 1.0], [0.0, 0.0]], atol=1e-15)
 
 
+def test_a_code_of_norm_0_counts_as_zeros_in_the_average():
+    codes = average_directions(np.array([[10.0, 0.0], [0.0, 0.0], [0.0, 0.1], [0.0, 0.0]]), np.array([0, 0, 0, 1]))
+    np.testing.assert_allclose(codes, [[1 / 3, 1 / 3], [0.0, 0.0]])
+
+
 # ---------------------------------------------------------------- pairs at random
 
 
