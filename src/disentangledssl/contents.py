@@ -26,8 +26,9 @@ import pyarrow as pa
 from disentangledssl.dataset import PairedDataset, read_dataset
 from disentangledssl.errors import InputError
 from disentangledssl.evaluation.class_probe import Labelled, probe_classes
-from disentangledssl.evaluation.neighbours import expected_share, mean_directions, same_class_share
+from disentangledssl.evaluation.neighbours import expected_share, same_class_share
 from disentangledssl.evaluation.number_probe import Measured, probe_number
+from disentangledssl.evaluation.retrieval import average_directions
 from disentangledssl.files import write_table
 from disentangledssl.measurements import RUN_COLUMNS, measurement_table, reference_run, run_columns
 from disentangledssl.targets import UNLABELLED, Target, find_targets, strata
@@ -139,21 +140,21 @@ def content_rows(
     if not len(splits["validation"]):
         problem = "has no validation pairs to choose a penalty on"
         raise InputError(dataset.info["name"], f"fold {fold}", problem, "set split.validation_fraction above 0")
-    rows = []
+    rows, places = [], strata(dataset)
     for name, values in codes.items():
         pairs = {split: _measured_pairs(dataset, one, int(name[-1])) for split, one in splits.items()}
         for target in targets:
             if target.of_molecule or name[-1] == "1":
                 width = values.shape[1]
                 described = {"representation": name, "width": width, "target": target.name, "kind": target.kind}
-                for metric, measured in _measure(values, target, pairs, dataset):
+                for metric, measured in _measure(values, target, pairs, dataset.groups, places):
                     known = {column: None if np.isnan(number) else number for column, number in measured.items()}
                     rows.append({**named, **described, "metric": metric, **known})
     return rows
 
 
 def _measure(
-    codes: np.ndarray, target: Target, pairs: Mapping[str, np.ndarray], dataset: PairedDataset
+    codes: np.ndarray, target: Target, pairs: Mapping[str, np.ndarray], groups: np.ndarray, places: np.ndarray
 ) -> Iterator[tuple[str, dict[str, float]]]:
     """Yield each metric and its columns, NaN where there is nothing to be measured."""
     if target.kind == "number":
@@ -162,17 +163,17 @@ def _measure(
         return
     test = pairs["test"]
     splits = (Labelled(codes[pairs[split]], target.values[pairs[split]]) for split in SPLITS)
-    score = probe_classes(*splits, test_strata=strata(dataset)[test])._asdict()
-    del score["inverse_penalty"]
+    score = probe_classes(*splits, test_strata=places[test])._asdict()
     if target.kind == "class":
         # Of what a cell line or a mechanism is, time says nothing that a code should not hold.
         del score["chance_in_strata"]
     yield "balanced_accuracy", score
     if target.of_molecule:
         labelled = test[target.values[test] != UNLABELLED]
-        if len(np.unique(dataset.groups[labelled])) < 2:
+        names, first, member = np.unique(groups[labelled], return_index=True, return_inverse=True)
+        if len(names) < 2:
             return
-        points, first = mean_directions(codes[labelled], dataset.groups[labelled])
+        points = average_directions(codes[labelled], member)
         classes = target.values[labelled][first]
         counts = {"classes": len(np.unique(classes)), "profiles": len(labelled)}
         for k, share in same_class_share(points, classes).items():

@@ -29,7 +29,7 @@ LINE = "cell_line"  # the description of pairs that names their line
 
 def metric_columns(top: Sequence[int]) -> dict[str, pa.DataType]:
     """Columns of the metrics."""
-    return dict.fromkeys(["mrr", *(f"top{n}" for n in top), "top_tenth", "rank", "percentile"], pa.float64())
+    return dict.fromkeys(retrieval.metric_names(top), pa.float64())
 
 
 def retrieval_columns(top: Sequence[int]) -> dict[str, pa.DataType]:
@@ -54,11 +54,12 @@ def measure_retrieval(
     stage: str,
     top: Sequence[int],
     permutations: int,
-    pool: str = "test",
+    pool: str,
 ) -> None:
     """Rank by the codes of every run, and write the rankings, and their null beside them (``<out>_null``).
 
-    View 1 is the phenotype, view 2 the molecule; codes are the raw zc1 and zc2. Source: sec. 3.3, Table 2.
+    View 1 is the phenotype, view 2 the molecule; codes are the raw zc1 and zc2. ``pool`` is one of ``POOLS`` and stands
+    in the files' information. Source: sec. 3.3, Table 2.
     """
     from disentangledssl.representations import Models
 
@@ -67,6 +68,9 @@ def measure_retrieval(
         stack = Models(models, dataset)
     tables, null = [], []
     for index, run in enumerate(stack.runs):
+        # A stack may hold runs of folds that are no longer run, which joined screens (transfer) do not have.
+        if run["fold"] >= len(dataset.folds):
+            continue
         named = run_columns(run, stage)
         rows = [named]
         if run["status"] == "trained":
@@ -75,7 +79,7 @@ def measure_retrieval(
             null += null_rows(named, codes["zc1"], codes["zc2"], dataset, run["fold"], top, permutations, pool)
         # As tables, which take a tenth of the memory of rows: a screen of many lines has many.
         tables.append(measurement_table(rows, retrieval_columns(top)))
-    write_rankings(out, pa.concat_tables(tables), measurement_table(null, null_columns(top)), dataset)
+    write_rankings(out, pa.concat_tables(tables), measurement_table(null, null_columns(top)), dataset, pool=pool)
 
 
 def write_rankings(out: Path, rankings: pa.Table, null: pa.Table, dataset: PairedDataset, **more: Any) -> None:
@@ -86,7 +90,7 @@ def write_rankings(out: Path, rankings: pa.Table, null: pa.Table, dataset: Paire
 
 
 def ranking_rows(
-    named, phenotypes, molecules, dataset: PairedDataset, fold: int, top, pool: str = "test"
+    named, phenotypes, molecules, dataset: PairedDataset, fold: int, top, pool: str
 ) -> list[dict[str, Any]]:
     """Rank by codes of every row of the two views, in every way."""
     rows = []
@@ -103,7 +107,7 @@ def ranking_rows(
 
 
 def null_rows(
-    named, phenotypes, molecules, dataset: PairedDataset, fold: int, top, permutations: int, pool: str = "test"
+    named, phenotypes, molecules, dataset: PairedDataset, fold: int, top, permutations: int, pool: str
 ) -> list[dict[str, Any]]:
     """Pair the phenotypes of test groups with molecules of other groups at random, and rank by the same codes.
 

@@ -52,14 +52,14 @@ def retrieve_references(
     scaling: Sequence[Mapping[str, Any]],
     top: Sequence[int],
     permutations: int,
-    pool: str = "test",
+    pool: str,
 ) -> None:
     """Rank by the reference rows, whose settings are chosen on validation.
 
     Regularised linear CCA and ridge regression see the molecules as the methods do. Where ``molecules.parquet`` tells
     their SMILES, ridge regression also sees fingerprints, and descriptors (standardised on the training molecules), and
-    the nearest neighbours are those of fingerprints. The null is
-    written beside the rankings, as by :func:`rankings.measure_retrieval`.
+    the nearest neighbours are those of fingerprints. The null is written beside the rankings, as by
+    :func:`rankings.measure_retrieval`; where ``pool`` holds validation, settings were chosen on part of what is ranked.
     """
     dataset = read_dataset(dataset_folder)
     scaling = tuple(ScalingSettings.model_validate(one) for one in scaling)
@@ -86,7 +86,7 @@ def retrieve_references(
             rows += ranking_rows(reference_run(name, fold), *codes, dataset, fold, top, pool)
             null += null_rows(reference_run(name, fold), *codes, dataset, fold, top, permutations, pool)
     tables = measurement_table(rows, retrieval_columns(top)), measurement_table(null, null_columns(top))
-    write_rankings(out, *tables, dataset, chosen=chosen)
+    write_rankings(out, *tables, dataset, pool=pool, chosen=chosen)
 
 
 def _structures(path: Path, dataset: PairedDataset) -> tuple[np.ndarray, np.ndarray] | None:

@@ -8,7 +8,8 @@ free of noise, so that 50 canonical correlations are 1. This is a finding, not a
 Drug screens: **regularised CCA**, **ridge** regression from molecule features to principal
 components of the phenotypes, and the **nearest neighbours** of a molecule by its fingerprint. All
 choose their few settings on the validation molecules (mean reciprocal rank per molecule, stated
-grid), never on test. Choices:
+grid), never on test: where retrieval ranks validation and test together (``retrieval.pool:
+valtest``), on part of what is scored. Choices:
 
 - Every molecule *group* weighs the same in means, covariances and fits: a profile has the weight
   1 / (profiles of its group). Else the molecules with hundreds of wells would be the fit.

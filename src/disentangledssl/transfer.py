@@ -30,7 +30,7 @@ from disentangledssl.files import table_info, write_table
 from disentangledssl.structures import read_smiles, skeleton
 
 
-def join_screens(source_folder: Path, target_folder: Path, out: Path) -> None:
+def join_screens(source_folder: Path, target_folder: Path, out: Path, *, folds: int) -> None:
     """Write the data set that the source's models are measured on: view1, view2, molecules, pairs, splits (Parquet).
 
     Parameters
@@ -38,8 +38,10 @@ def join_screens(source_folder: Path, target_folder: Path, out: Path) -> None:
     source_folder, target_folder : paths
         Data sets with ``molecules.parquet``; the target's splits are not read.
     out : path
-        Folder to write into. Ids and groups begin with the name of their screen. Folds are the source's. Of the
-        descriptions the target's texts are kept, empty for the source.
+        Folder to write into. Ids and groups begin with the name of their screen. Of the descriptions the target's texts
+        are kept, empty for the source.
+    folds : int
+        Of the source that are run: the joined screens have these.
 
     Raises
     ------
@@ -73,15 +75,15 @@ def join_screens(source_folder: Path, target_folder: Path, out: Path) -> None:
     row_of = {name: row for row, name in enumerate(view_ids[1][1].tolist())}
     key_of_pair = keys[1][[row_of[name] for name in pairs["view2"].to_pylist()]]
     groups = pairs["group"].to_numpy().astype(str)
-    folds = []
-    for number, fold in enumerate(source.folds):
+    columns = []
+    for number, fold in enumerate(source.folds[:folds]):
         seen = np.unique(keys[0][source.rows[1][np.isin(fold, ("train", "validation"))]])
         new = unseen(groups, key_of_pair, seen)
         if not new.any():
             problem = f"every molecule is in training or validation of fold {number} of {names[0]}"
             raise InputError(target_folder / "pairs.parquet", "", problem, "set transfer_from to null")
         own = np.where(fold == "test", "unused", fold)
-        folds.append(np.concatenate([own, np.where(new, "test", "unused")]))
+        columns.append(np.concatenate([own, np.where(new, "test", "unused")]))
     profiles = [source.view_ids[0][source.rows[0]], pairs["view1"].to_numpy().astype(str)]
     of_pairs = [source.view_ids[1][source.rows[1]], pairs["view2"].to_numpy().astype(str)]
     ids = _named(names, (source.ids, pairs["id"].to_numpy().astype(str)))
@@ -106,9 +108,9 @@ def join_screens(source_folder: Path, target_folder: Path, out: Path) -> None:
     write_table(out / "pairs.parquet", joined, info)
     sizes = [
         {"pairs": int((fold == "test").sum()), "groups": len(np.unique(groups[fold[len(source.ids) :] == "test"]))}
-        for fold in folds
+        for fold in columns
     ]
-    write_table(out / "splits.parquet", splits_table(ids, folds), info | {"test": sizes})
+    write_table(out / "splits.parquet", splits_table(ids, columns), info | {"test": sizes})
 
 
 def unseen(groups: np.ndarray, keys: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -19,9 +19,9 @@ def run(stage, fold, seed, *, beta="1", value=1.0, lam=0.01, status="trained"):
     return run_columns(axes | {"fold": fold, "seed": seed, "status": status}, stage)
 
 
-def row(named, value, *, code="zc1", target="mechanism", metric="balanced_accuracy", chance=0.1, unseen=1):
+def row(named, value, *, code="zc1", target="mechanism", metric="balanced_accuracy", chance=0.1, unseen=1, width=32):
     return named | {
-        "representation": code, "width": 32, "target": target, "kind": "class", "metric": metric, "value": value,
+        "representation": code, "width": width, "target": target, "kind": "class", "metric": metric, "value": value,
         "chance": chance, "classes": 10, "profiles": 20, "unseen": unseen,
     }  # fmt: skip
 
@@ -81,6 +81,16 @@ def test_a_seed_of_which_a_fold_diverged_has_a_line_without_a_value(tabulate):
     found = summary.set_index("beta")
     assert found.loc["1", ["mean", "n", "n_diverged"]].tolist() == [pytest.approx(0.6), 1, 1]
     assert found.loc["5", ["n", "n_diverged"]].tolist() == [0, 1] and np.isnan(found.loc["5", "mean"])
+
+
+def test_folds_of_unlike_width_are_one_row(tabulate):
+    """Linear CCA chooses its components in each fold."""
+    table, summary = tabulate(
+        row(reference_run("linear_cca", 0), 0.2, width=8), row(reference_run("linear_cca", 1), 0.6, width=17)
+    )
+    for found, value in ((table, "value"), (summary, "mean")):
+        assert found[["width", value, "folds"]].to_numpy().tolist() == [[12.5, 0.4, 2]]
+    assert summary["n"].tolist() == [1]
 
 
 def test_a_selected_beta_is_one_method_and_references_stand_beside(tabulate):

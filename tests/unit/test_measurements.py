@@ -154,7 +154,7 @@ def test_probes_of_step1(models, tiny, tmp_path):
 
 def test_diverged_run_has_one_row_without_a_value(models, tiny, tmp_path):
     probe_models(models, tiny, tmp_path / "probes.parquet", stage="step1", probe=PROBE)
-    measure_retrieval(models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1], permutations=2)
+    measure_retrieval(models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1], permutations=2, pool="test")
     assert RUNS[3]["id"] not in read_table(tmp_path / "retrieval_null.parquet")["run"].to_pylist()
     for name in ("probes", "retrieval"):
         (row,) = (row for row in read_table(tmp_path / f"{name}.parquet").to_pylist() if row["run"] == RUNS[3]["id"])
@@ -211,9 +211,12 @@ def test_probes_of_a_baseline_are_of_all_its_representations(tiny, small, plain,
 
 
 def test_retrieval_ranks_molecules_of_validation_and_test(models, tiny, tmp_path):
-    measure_retrieval(models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1, 5], permutations=2)
+    measure_retrieval(
+        models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1, 5], permutations=2, pool="test"
+    )
     table = read_table(tmp_path / "retrieval.parquet")
     assert table.schema.remove_metadata() == pa.schema(retrieval_columns([1, 5]))
+    assert table_info(table)["pool"] == "test"
     dataset, rows = read_dataset(tiny), table.to_pylist()
     codes = Models(models, dataset).represent_views(1)
     for split in ("validation", "test"):
@@ -242,7 +245,7 @@ def of_run(rows, run, split="test"):
 
 
 def test_every_way_is_measured_on_test_and_only_the_papers_on_validation(models, tiny, tmp_path):
-    measure_retrieval(models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1], permutations=2)
+    measure_retrieval(models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1], permutations=2, pool="test")
     rows = read_table(tmp_path / "retrieval.parquet").to_pylist()
     assert {way_of(row) for row in of_run(rows, RUNS[0], "validation")} == {PAPERS_WAY}
     by_way = {way: [row for row in of_run(rows, RUNS[0]) if way_of(row) == way] for way in WAYS}
@@ -277,7 +280,7 @@ def plane():
 
 def ranks(plane, dataset=None):
     given, *codes = plane
-    rows = ranking_rows({}, *codes, dataset or given, 0, [1])
+    rows = ranking_rows({}, *codes, dataset or given, 0, [1], "test")
     found = {}
     for row in rows:
         found.setdefault(way_of(row), {})[row["group"]] = row["rank"]
@@ -319,8 +322,8 @@ def test_the_pool_may_be_validation_and_test_together(plane):
     given, *codes = plane
     dataset = replace(given, folds=(np.array(["validation", "validation", "test", "test"]),))
     both = [row for row in ranking_rows({}, *codes, dataset, 0, [1], "valtest") if row["split"] == "test"]
-    assert both == [row for row in ranking_rows({}, *codes, given, 0, [1]) if row["split"] == "test"]
-    alone = ranking_rows({}, *codes, dataset, 0, [1])
+    assert both == [row for row in ranking_rows({}, *codes, given, 0, [1], "test") if row["split"] == "test"]
+    alone = ranking_rows({}, *codes, dataset, 0, [1], "test")
     assert {row["group"] for row in alone if row["split"] == "test"} == {"b", "c"}
     # What beta is chosen by stays the same.
     found = ranking_rows({}, *codes, dataset, 0, [1], "valtest")
@@ -331,7 +334,7 @@ def test_the_pool_may_be_validation_and_test_together(plane):
 
 
 def test_null_pairs_groups_within_the_fold_alike_for_all_runs(models, tiny, tmp_path):
-    measure_retrieval(models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1], permutations=3)
+    measure_retrieval(models, tiny, tmp_path / "retrieval.parquet", stage="step1", top=[1], permutations=3, pool="test")
     table, dataset = read_table(tmp_path / "retrieval_null.parquet"), read_dataset(tiny)
     assert table.schema.remove_metadata() == pa.schema(null_columns([1]))
     stack = Models(models, dataset)
@@ -503,20 +506,21 @@ def test_probes_of_the_references(tiny, tmp_path):
 
 def test_only_the_folds_in_use_are_measured(tiny, plain, tmp_path):
     probe_references(tiny, tmp_path / "probes.parquet", folds=1, probe=PROBE)
-    how = {"scaling": [plain, plain], "top": [1], "permutations": 2}
+    how = {"scaling": [plain, plain], "top": [1], "permutations": 2, "pool": "test"}
     retrieve_references(tiny, tmp_path / "retrieval.parquet", folds=1, **how)
     for name in ("probes", "retrieval", "retrieval_null"):
         assert set(read_table(tmp_path / f"{name}.parquet")["fold"].to_pylist()) == {0}
 
 
 def test_retrieval_of_the_references(tiny, plain, tmp_path):
-    how = {"scaling": [plain, plain], "top": [1], "permutations": 2}
+    how = {"scaling": [plain, plain], "top": [1], "permutations": 2, "pool": "test"}
     retrieve_references(tiny, tmp_path / "retrieval.parquet", folds=2, **how)
     table, null = (read_table(tmp_path / f"{name}.parquet") for name in ("retrieval", "retrieval_null"))
     # Two methods, folds, units and permutations.
     assert len(null) == 2**4
     rows, dataset = table.to_pylist(), read_dataset(tiny)
     assert set(table_info(table)["chosen"]) == {f"{name}, fold {k}" for name in ("linear_cca", "ridge") for k in (0, 1)}
+    assert table_info(table)["pool"] == "test"
     for name in ("linear_cca", "ridge"):
         for fold in (0, 1):
             found = [
@@ -542,7 +546,7 @@ def with_structures(tiny, tmp_path):
 def test_references_from_structures(with_structures, plain, tmp_path):
     folder, smiles = with_structures
     retrieve_references(
-        folder, tmp_path / "retrieval.parquet", folds=2, scaling=[plain, plain], top=[1], permutations=2
+        folder, tmp_path / "retrieval.parquet", folds=2, scaling=[plain, plain], top=[1], permutations=2, pool="test"
     )
     table = read_table(tmp_path / "retrieval.parquet")
     names = ("linear_cca", "ridge", "ridge_fingerprints", "ridge_descriptors", "nearest_neighbour")
@@ -589,7 +593,9 @@ def test_references_from_structures_never_see_the_test(with_structures, plain, t
                 for one, text in zip(molecules["id"].to_pylist(), molecules["smiles"].to_pylist(), strict=True)
             ]
             write_table(folder / "molecules.parquet", pa.table({"id": molecules["id"], "smiles": smiles}))
-        retrieve_references(folder, tmp_path / "out", folds=1, scaling=[plain, plain], top=[1], permutations=2)
+        retrieve_references(
+            folder, tmp_path / "out", folds=1, scaling=[plain, plain], top=[1], permutations=2, pool="test"
+        )
         table = read_table(tmp_path / "out")
         rows = [row for row in table.to_pylist() if row["run"] == name]
         answers.append((table_info(table)["chosen"][f"{name}, fold 0"],
@@ -599,8 +605,23 @@ def test_references_from_structures_never_see_the_test(with_structures, plain, t
     assert answers[0][2] != answers[1][2], "the test itself did change"
 
 
+def test_runs_of_folds_that_the_data_lack_are_left_out(models, tiny, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(tiny, folder)
+    splits = read_table(folder / "splits.parquet")
+    write_table(folder / "splits.parquet", splits.drop_columns("fold_1"), table_info(splits))
+    how = {"stage": "step1", "top": [1], "permutations": 2, "pool": "valtest"}
+    found = []
+    for name, data in (("all", tiny), ("first", folder)):
+        measure_retrieval(models, data, tmp_path / name, **how)
+        found.append(read_table(tmp_path / name))
+        assert table_info(found[-1])["pool"] == "valtest"
+    assert {*found[0]["fold"].to_pylist()} == {0, 1}
+    assert found[1].to_pylist() == [row for row in found[0].to_pylist() if row["fold"] == 0]
+
+
 def test_the_same_measurement_is_the_same_bytes(models, tiny, tmp_path):
     for name in ("a", "b"):
-        measure_retrieval(models, tiny, tmp_path / name, stage="step1", top=[1], permutations=2)
+        measure_retrieval(models, tiny, tmp_path / name, stage="step1", top=[1], permutations=2, pool="test")
     for end in ("", "_null"):
         assert (tmp_path / f"a{end}").read_bytes() == (tmp_path / f"b{end}").read_bytes()

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from disentangledssl.evaluation.neighbours import expected_share, mean_directions, same_class_share
+from disentangledssl.evaluation.neighbours import expected_share, same_class_share
 
 
 def at(*degrees):
@@ -50,12 +50,6 @@ def test_a_tie_is_its_expectation_over_orders():
     shares = same_class_share(at(0, 0, 40, -40), np.array(["a", "b", "a", "c"]), (2,))
     # First: (0 + 1/2) / 2; second: none; third: tied a and b at 0, both are taken: 1/2; fourth: none.
     assert shares[2] == pytest.approx((1 / 4 + 0 + 1 / 2 + 0) / 4)
-
-
-def test_a_molecule_is_the_mean_direction_of_its_profiles():
-    codes = np.array([[10.0, 0.0], [0.0, 0.1], [0.0, 0.0], [-3.0, 0.0]])
-    points, first = mean_directions(codes, np.array(["m2", "m2", "m1", "m3"]))
-    assert points.tolist() == [[0, 0], [0.5, 0.5], [-1, 0]] and first.tolist() == [2, 0, 3]
 
 
 def test_one_molecule_has_no_neighbours():

@@ -311,6 +311,22 @@ def test_interval_holds_what_is_between_the_percentiles_of_the_resampled_means()
 # ---------------------------------------------------------------- molecules rank profiles
 
 
+def test_rows_of_a_group_are_drawn_together():
+    rng = np.random.default_rng(3)
+    values, weights, groups = rng.random((6, 2)), np.array([1.0, 3, 1, 2, 1, 5]), np.array([0, 1, 0, 2, 3, 2])
+    # Each group as one row: its sum of weights and its weighted mean.
+    of_group = np.array([weights[groups == group].sum() for group in range(4)])
+    means = [np.average(values[groups == group], axis=0, weights=weights[groups == group]) for group in range(4)]
+    found = bootstrap(values, weights, groups=groups)
+    np.testing.assert_allclose(found, bootstrap(np.array(means), of_group))
+    # A value that every group repeats says no more than once; taken as independent, it would.
+    twice = np.concatenate([values, values])
+    np.testing.assert_allclose(bootstrap(twice, groups=np.tile(np.arange(6), 2)), bootstrap(values))
+    assert (bootstrap(twice).standard_errors < 0.8 * bootstrap(values).standard_errors).all()
+    np.testing.assert_array_equal(bootstrap(values, weights, groups=np.arange(6)), bootstrap(values, weights))
+    assert np.isnan(bootstrap(values, groups=np.zeros(6, int))).all()
+
+
 def literal_reverse(molecules, phenotypes, truth, top, pool):
     """Metrics of each molecule, averaged over every order of the phenotypes that tie with its best own one."""
     out = []
@@ -399,6 +415,11 @@ def test_every_molecule_needs_a_profile():
 def test_average_of_opposite_profiles_has_no_direction():
     codes = average_directions(np.array([[2.0, 0.0], [-5.0, 0.0], [0.0, 3.0]]), np.array([1, 1, 0]))
     np.testing.assert_allclose(codes, [[0.0, 1.0], [0.0, 0.0]], atol=1e-15)
+
+
+def test_a_code_of_norm_0_counts_as_zeros_in_the_average():
+    codes = average_directions(np.array([[10.0, 0.0], [0.0, 0.0], [0.0, 0.1], [0.0, 0.0]]), np.array([0, 0, 0, 1]))
+    np.testing.assert_allclose(codes, [[1 / 3, 1 / 3], [0.0, 0.0]])
 
 
 # ---------------------------------------------------------------- pairs at random

@@ -42,11 +42,11 @@ def probe(named, value, representation="zc", label="c"):
     }  # fmt: skip
 
 
-def write(folder, stacks, columns, info):
+def write(folder, stacks, columns, info, **more):
     paths = []
     for number, rows in enumerate(stacks):
         paths.append(folder / f"stack{number}.parquet")
-        write_table(paths[-1], measurement_table(rows, columns), {"dataset": info})
+        write_table(paths[-1], measurement_table(rows, columns), {"dataset": info, **more})
     return paths
 
 
@@ -276,8 +276,8 @@ def shuffled(named, values, weights=(("per_molecule", 2), ("per_profile", 4))):
 def retrieval(tmp_path):
     """Tabulate retrieval rows (a list a stack); gives the table and its summary, and writes the differences."""
 
-    def tabulate(stacks, wanted, chosen=None, null=()):
-        paths = write(tmp_path, stacks, retrieval_columns([1]), SCREEN)
+    def tabulate(stacks, wanted, chosen=None, null=(), pool="test"):
+        paths = write(tmp_path, stacks, retrieval_columns([1]), SCREEN, pool=pool)
         (tmp_path / "null").mkdir(exist_ok=True)
         pairs_at_random = write(tmp_path / "null", [null], null_columns([1]), SCREEN)
         selection = None
@@ -421,6 +421,16 @@ def test_every_row_says_that_it_is_a_stand_in(retrieval):
         }  # fmt: skip
 
 
+@pytest.mark.parametrize(("pool", "said"), [("test", "test"), ("valtest", "validation and test")])
+def test_every_row_says_what_was_ranked(retrieval, tmp_path, pool, said):
+    lost = [run("clip", 1, fold=fold, status="diverged") for fold in (0, 1)]
+    asked = [*ASKED, "clip/fold=0,seed=1", "clip/fold=1,seed=1"]
+    tables = retrieval([CLIP + lost, REFERENCES], asked, pool=pool)
+    for table in [*tables, assert_same_rows(tmp_path / "others")]:
+        assert set(table["evaluated_on"]) == {said}
+    assert "diverged" in set(tables[0]["status"])
+
+
 def test_dropped_beta_is_left_out(retrieval):
     table, summary = retrieval([CLIP, STEP1, REFERENCES], [name for name in ASKED if "beta=1" not in name])
     assert set(table["beta"].dropna()) == set(summary["beta"].dropna()) == {"0"}
@@ -506,6 +516,43 @@ def test_null_leaves_out_a_seed_that_diverged_elsewhere(retrieval):
     ]
     _, summary = retrieval([CLIP, stack, REFERENCES], ASKED, null=null)
     assert value_of(summary, "disentangledssl", beta="1", column="null_mean") == pytest.approx(0.1)
+
+
+# Fold 1 tests b again, in the place of c.
+SHARED = {"c": "b"}
+
+
+def again(rows):
+    return [row | {"group": SHARED.get(row["group"], row["group"])} if "group" in row else row for row in rows]
+
+
+def test_a_molecule_of_several_folds_is_one_molecule_in_every_error(retrieval, tmp_path):
+    table, summary = retrieval([again(CLIP), again(STEP1), again(REFERENCES)], ASKED)
+    # Rows a, b of fold 0; b, d of fold 1. As molecules: a; b twice, by the mean; d.
+    weights, chance = np.array([1, 2, 1]), np.array([25 / 48, (25 / 48 + 3 / 4) / 2, 3 / 4])
+    one, clip = np.array([1.0, 0.75, 0.5]), np.array([0.25, 0.375, 0.5])
+    named = {"method": "disentangledssl", "beta": "1", "seed": 0}
+    expected = bootstrap((one - chance)[:, None], weights, samples=20)
+    # Values are as they were: each fold's molecules count once in it.
+    assert value_of(table, **named) == pytest.approx(np.average(one, weights=weights)) == pytest.approx(0.75)
+    assert value_of(table, **named, column="standard_error") == pytest.approx(expected.standard_errors[0])
+    assert value_of(table, **named, column="molecules") == 3 and value_of(table, **named, column="profiles") == 6
+    assert set(summary["molecules"].dropna()) == {3}
+    # Per profile b weighs 3 of its first fold and 1 of its second.
+    profiles, of_profiles = np.array([1, 4, 1]), np.array([1.0, (3 * 1.0 + 0.5) / 4, 0.5])
+    at_random = np.array([25 / 48, (3 * 25 / 48 + 3 / 4) / 4, 3 / 4])
+    expected = bootstrap((of_profiles - at_random)[:, None], profiles, samples=20)
+    error = value_of(table, **named, unit="per_profile", column="standard_error")
+    assert error == pytest.approx(expected.standard_errors[0])
+    rows = pd.read_parquet(tmp_path / "others.parquet")
+    (found,) = rows[
+        (rows["method"] == "ridge") & (rows["other"] == "clip") & (rows["metric"] == "mrr")
+        & (rows["unit"] == "per_molecule")
+    ].to_dict("records")  # fmt: skip
+    paired = np.array([0.5, (1.0 + 0.5) / 2, 1.0]) - clip
+    expected = bootstrap(paired[:, None], weights, samples=20)
+    assert found["difference"] == pytest.approx(np.average(paired, weights=weights))
+    assert (found["standard_error"], found["molecules"]) == (pytest.approx(expected.standard_errors[0]), 3)
 
 
 # Molecules a, b, c, d: the mean of two seeds of beta = 1, and CLIP.

@@ -62,7 +62,7 @@ def joined(tmp_path):
     write_screen(tmp_path / "source", "many", SOURCE, FOLDS)
     genes, lines = ["more", *GENES[::-1]], ["A", "B"] * len(TARGET)
     write_screen(tmp_path / "target", "few", [*TARGET.values()], genes=genes, scale=3.0, seed=1, lines=lines)
-    join_screens(tmp_path / "source", tmp_path / "target", tmp_path / "joined")
+    join_screens(tmp_path / "source", tmp_path / "target", tmp_path / "joined", folds=2)
     return tmp_path
 
 
@@ -123,7 +123,13 @@ def test_references_are_those_of_the_source(joined, plain):
     """Fitted and chosen on the source alone: what they are on its validation molecules does not change."""
     for name in ("source", "joined"):
         retrieve_references(
-            joined / name, joined / f"{name}.parquet", folds=2, scaling=[plain, plain], top=[1], permutations=10
+            joined / name,
+            joined / f"{name}.parquet",
+            folds=2,
+            scaling=[plain, plain],
+            top=[1],
+            permutations=10,
+            pool="test",
         )
     own, both = (read_table(joined / f"{name}.parquet") for name in ("source", "joined"))
     assert table_info(own)["chosen"] == table_info(both)["chosen"]
@@ -139,14 +145,18 @@ def test_a_screen_without_the_sources_features_is_refused(tmp_path):
     with pytest.raises(
         InputError, match=r"view1.parquet: has no column gene_1, gene_2, .*which many has; set transfer"
     ):
-        join_screens(tmp_path / "source", tmp_path / "target", tmp_path / "joined")
+        join_screens(tmp_path / "source", tmp_path / "target", tmp_path / "joined", folds=2)
 
 
 def test_a_screen_without_a_new_molecule_is_refused(tmp_path):
     write_screen(tmp_path / "source", "many", SOURCE, FOLDS)
     write_screen(tmp_path / "target", "few", ["OC", "NCC"])
     with pytest.raises(InputError, match=r"every molecule is in training or validation of fold 1 of many; set"):
-        join_screens(tmp_path / "source", tmp_path / "target", tmp_path / "joined")
+        join_screens(tmp_path / "source", tmp_path / "target", tmp_path / "joined", folds=2)
+    # Where the second fold is not run, it matters to nobody.
+    join_screens(tmp_path / "source", tmp_path / "target", tmp_path / "joined", folds=1)
+    dataset = read_dataset(tmp_path / "joined")
+    assert len(dataset.folds) == 1 and set(dataset.groups[dataset.pairs_in(0, "test")]) == {"few/G0", "few/G1"}
 
 
 # The table

@@ -21,6 +21,7 @@ rule join_screens:
     conda:
         ENVIRONMENT
     params:
+        folds=lambda w: CONFIG.used_folds(TRANSFERS[w.dataset]),
         code=code("join_screens"),
     message:
         "Joining {wildcards.dataset} to the screen whose models rank its molecules"
@@ -49,11 +50,12 @@ rule measure_transfer:
     params:
         top=CONFIG.retrieval.top,
         permutations=CONFIG.retrieval.permutations,
+        pool="test",
         code=lambda w: code("retrieval", f"methods.{w.stage}"),
     message:
         "Ranking molecules of {wildcards.dataset} with {wildcards.stage} of another screen, stack {wildcards.stack}"
     script:
-        "../scripts/measure_transfer.py"
+        "../scripts/measure_retrieval.py"
 
 
 rule transfer_references:
@@ -73,13 +75,14 @@ rule transfer_references:
     params:
         top=CONFIG.retrieval.top,
         permutations=CONFIG.retrieval.permutations,
+        pool="test",
         folds=lambda w: CONFIG.used_folds(TRANSFERS[w.dataset]),
         scaling=lambda w: view_scaling(TRANSFERS[w.dataset]),
         code=code("retrieve_references"),
     message:
         "Ranking molecules of {wildcards.dataset} with the reference rows of another screen"
     script:
-        "../scripts/transfer_references.py"
+        "../scripts/retrieve_references.py"
 
 
 rule tabulate_transfer:

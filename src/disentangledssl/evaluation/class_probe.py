@@ -14,7 +14,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-UNLABELLED = ""
+from disentangledssl.targets import UNLABELLED
+
 INVERSE_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 MOST_CLASSES = 100
 MAX_ITER = 1000
@@ -35,8 +36,6 @@ class ClassScore(NamedTuple):
         Classes of the test profiles that were scored, and how many they are.
     unseen : int
         Labelled test profiles that were left out because training has none of their class.
-    inverse_penalty : float
-        Which was chosen.
     """
 
     value: float
@@ -45,7 +44,6 @@ class ClassScore(NamedTuple):
     classes: int
     profiles: int
     unseen: int
-    inverse_penalty: float
 
 
 class Labelled(NamedTuple):
@@ -76,22 +74,22 @@ def probe_classes(train: Labelled, validation: Labelled, test: Labelled, test_st
     unseen = int(np.count_nonzero(~known & (test.classes != UNLABELLED)))
     classes, profiles = len(np.unique(test.classes[known])), int(np.count_nonzero(known))
     if len(seen) < 2 or classes < 2:
-        return ClassScore(np.nan, np.nan, np.nan, classes, profiles, unseen, np.nan)
+        return ClassScore(np.nan, np.nan, np.nan, classes, profiles, unseen)
     chances = 1 / classes, blind_accuracy(test.classes[known], test_strata[known])
     train, validation, test = (_only(one, seen) for one in (train, validation, test))
     scaler = StandardScaler().fit(_wide(train.codes))
     # Each fit starts from that with the next stronger penalty.
     probe = LogisticRegression(class_weight="balanced", max_iter=MAX_ITER, warm_start=True)
-    best = (-np.inf, np.nan, np.nan)
+    best_score, value = -np.inf, np.nan
     for inverse_penalty in INVERSE_PENALTIES:
         probe.set_params(C=inverse_penalty).fit(scaler.transform(_wide(train.codes)), train.classes)
         score = 0.0
         if len(validation.classes):
             score = balanced_accuracy(validation.classes, probe.predict(scaler.transform(_wide(validation.codes))))
-        if score > best[0]:
+        if score > best_score:
+            best_score = score
             value = balanced_accuracy(test.classes, probe.predict(scaler.transform(_wide(test.codes))))
-            best = (score, value, inverse_penalty)
-    return ClassScore(best[1], *chances, classes, profiles, unseen, best[2])
+    return ClassScore(value, *chances, classes, profiles, unseen)
 
 
 def balanced_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:

@@ -17,17 +17,6 @@ from disentangledssl.evaluation.retrieval import NEAR_TIE
 NEIGHBOURS = (1, 5, 10)
 
 
-def mean_directions(codes: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean direction of each group's codes, ``(groups, dimensions)`` float64, and each group's first row.
-
-    Groups are sorted by name; a code of norm 0 has no direction and counts as zeros.
-    """
-    _, first, member, profiles = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(first), codes.shape[1]))
-    np.add.at(sums, member, normalize(np.asarray(codes, np.float64)) if codes.shape[1] else codes)
-    return sums / profiles[:, None], first
-
-
 def same_class_share(codes: np.ndarray, classes: np.ndarray, nearest: Sequence[int] = NEIGHBOURS) -> dict[int, float]:
     """Return the mean share of the k nearest other molecules that have the same class, by k.
 

@@ -26,13 +26,10 @@ class NumberScore(NamedTuple):
         number is one value on training or on test.
     profiles : int
         Test profiles whose number is known.
-    penalty : float
-        Which was chosen.
     """
 
     value: float
     profiles: int
-    penalty: float
 
 
 class Measured(NamedTuple):
@@ -53,17 +50,17 @@ def probe_number(train: Measured, validation: Measured, test: Measured) -> Numbe
     train, validation, test = (_known(one) for one in (train, validation, test))
     profiles = len(test.numbers)
     if any(len(np.unique(one.numbers)) < 2 for one in (train, test)):
-        return NumberScore(np.nan, profiles, np.nan)
+        return NumberScore(np.nan, profiles)
     scaler = StandardScaler().fit(train.codes)
-    best = (np.inf, np.nan, np.nan)
+    least_error, value = np.inf, np.nan
     for penalty in PENALTIES:
         probe = Ridge(alpha=penalty * len(train.numbers)).fit(scaler.transform(train.codes), train.numbers)
         error = 0.0
         if len(validation.numbers):
             error = np.square(probe.predict(scaler.transform(validation.codes)) - validation.numbers).mean()
-        if error < best[0]:
-            best = (error, r2_score(test.numbers, probe.predict(scaler.transform(test.codes))), penalty)
-    return NumberScore(best[1], profiles, best[2])
+        if error < least_error:
+            least_error, value = error, r2_score(test.numbers, probe.predict(scaler.transform(test.codes)))
+    return NumberScore(value, profiles)
 
 
 def _known(split: Measured) -> Measured:

@@ -43,6 +43,15 @@ INTERVAL = (0.025, 0.975)  # quantiles that bound the intervals
 BLOCK = 2**20  # cosines held at once: 8 MB
 
 
+def metric_names(top: Sequence[int]) -> list[str]:
+    """Return the names of the metrics, in their order.
+
+    >>> metric_names([1, 5])
+    ['mrr', 'top1', 'top5', 'top_tenth', 'rank', 'percentile']
+    """
+    return ["mrr", *(f"top{n}" for n in top), "top_tenth", "rank", "percentile"]
+
+
 def candidate_pool(molecules: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct molecules of a split's pairs and each pair's place among them.
 
@@ -95,7 +104,7 @@ def rank_queries(
 
 
 def rank_first(
-    queries: np.ndarray, candidates: np.ndarray, truth: np.ndarray, *, near_tie: float = NEAR_TIE
+    queries: np.ndarray, candidates: np.ndarray, truth: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Count the candidates that are ranked above the best own one of each query, and those that tie with it.
 
@@ -107,8 +116,6 @@ def rank_first(
         zc of the phenotypes.
     truth : array of whole numbers, ``(profiles,)``
         Row of ``queries`` that each candidate belongs to; each query has one candidate at least.
-    near_tie : float
-        Cosines that differ by at most this tie.
 
     Returns
     -------
@@ -129,8 +136,8 @@ def rank_first(
     for block, cosines in _cosines(queries, candidates):
         own = truth == np.arange(len(queries))[block, None]
         best = np.where(own, cosines, -np.inf).max(axis=1, keepdims=True)
-        near = cosines >= best - near_tie
-        above = np.count_nonzero((cosines > best + near_tie) & ~own, axis=1)
+        near = cosines >= best - NEAR_TIE
+        above = np.count_nonzero((cosines > best + NEAR_TIE) & ~own, axis=1)
         better[block], own_tied[block] = above, np.count_nonzero(near & own, axis=1)
         tied[block] = np.count_nonzero(near & ~own, axis=1) - above
     return better, tied, own_tied
@@ -208,13 +215,12 @@ def retrieval_rows(
     groups: np.ndarray,
     *,
     top: Sequence[int] = TOP,
-    near_tie: float = NEAR_TIE,
 ) -> dict[str, np.ndarray]:
     """Rank, measure, and average over the profiles of each molecule group.
 
     Parameters
     ----------
-    queries, candidates, truth, near_tie
+    queries, candidates, truth
         As in :func:`rank_queries`.
     groups : array of text, ``(profiles,)``
         Molecule group of each profile.
@@ -237,7 +243,7 @@ def retrieval_rows(
         raise ValueError(f"groups have shape {groups.shape}, but there are {len(queries)} profiles")
     if not len(queries):
         raise ValueError("there is no profile to rank with")
-    better, tied = rank_queries(queries, candidates, truth, near_tie=near_tie)
+    better, tied = rank_queries(queries, candidates, truth)
     metrics = expected_metrics(better, tied, len(candidates), top)
     names, member, profiles = np.unique(groups, return_inverse=True, return_counts=True)
     rows = {"group": names, "profiles": profiles, "pool": np.full(len(names), len(candidates))}
@@ -251,7 +257,6 @@ def reverse_rows(
     groups: np.ndarray,
     *,
     top: Sequence[int] = TOP,
-    near_tie: float = NEAR_TIE,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """Let molecules rank phenotypes: :func:`retrieval_rows` in the other direction.
 
@@ -259,7 +264,7 @@ def reverse_rows(
     ----------
     molecules : array, ``(molecules, dimensions)``
         zc of the molecules, the queries.
-    phenotypes, truth, near_tie
+    phenotypes, truth
         Candidates, and the molecule that each belongs to, as in :func:`rank_first`.
     groups : array of text, ``(phenotypes,)``
         Molecule group of each phenotype.
@@ -272,7 +277,7 @@ def reverse_rows(
         Columns as in :func:`retrieval_rows`, where ``pool`` is the number of phenotypes; and the same with what Random
         has, which depends on how many phenotypes each molecule has of its own.
     """
-    better, tied, own_tied = rank_first(molecules, phenotypes, truth, near_tie=near_tie)
+    better, tied, own_tied = rank_first(molecules, phenotypes, truth)
     own, pool = np.bincount(truth), len(phenotypes)
     names, member, profiles = np.unique(groups, return_inverse=True, return_counts=True)
     of_molecule = np.empty(len(molecules), np.int64)
@@ -289,9 +294,9 @@ def reverse_rows(
 
 
 def average_directions(codes: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return the mean of the unit directions of each molecule's profiles, ``(molecules, dimensions)``.
+    """Return the mean of the unit directions of each molecule's profiles, ``(molecules, dimensions)`` float64.
 
-    Long codes weigh no more than short ones, as for the cosine.
+    Long codes weigh no more than short ones, as for the cosine; a code of norm 0 has no direction and counts as zeros.
 
     >>> average_directions(np.array([[9.0, 0.0], [0.0, 1.0], [2.0, 0.0]]), np.array([0, 0, 1])).tolist()
     [[0.5, 0.5], [1.0, 0.0]]
@@ -308,7 +313,6 @@ def group_tables(
     candidate_groups: np.ndarray,
     *,
     top: Sequence[int] = TOP,
-    near_tie: float = NEAR_TIE,
 ) -> dict[str, np.ndarray]:
     """Measure every pairing of a group's phenotypes with a group's molecules, as if it were the true one.
 
@@ -317,7 +321,7 @@ def group_tables(
 
     Parameters
     ----------
-    queries, candidates, near_tie
+    queries, candidates
         As in :func:`rank_queries`.
     query_groups, candidate_groups : arrays of whole numbers, ``(profiles,)`` and ``(molecules,)``
         Group of each, 0 ... groups - 1; each group has one of both at least.
@@ -337,8 +341,8 @@ def group_tables(
     for block, cosines in _cosines(queries[order], candidates):
         better, tied = np.empty(cosines.shape, np.int64), np.empty(cosines.shape, np.int64)
         for place, (row, ascending) in enumerate(zip(cosines, np.sort(cosines, axis=1), strict=True)):
-            better[place] = pool - np.searchsorted(ascending, row + near_tie, "right")
-            tied[place] = pool - 1 - better[place] - np.searchsorted(ascending, row - near_tie, "left")
+            better[place] = pool - np.searchsorted(ascending, row + NEAR_TIE, "right")
+            tied[place] = pool - 1 - better[place] - np.searchsorted(ascending, row - NEAR_TIE, "left")
         present, starts = np.unique(query_groups[order[block]], return_index=True)
         for name, values in expected_metrics(better, tied, pool, top).items():
             # A group may go on in the next block.
@@ -395,21 +399,28 @@ class Bootstrap(NamedTuple):
     high: np.ndarray
 
 
-def bootstrap(values: np.ndarray, weights: np.ndarray | None = None, samples: int = 2000, seed: int = 0) -> Bootstrap:
+def bootstrap(
+    values: np.ndarray,
+    weights: np.ndarray | None = None,
+    samples: int = 2000,
+    seed: int = 0,
+    groups: np.ndarray | None = None,
+) -> Bootstrap:
     """Resample molecule groups: standard errors and intervals of weighted means.
 
     Parameters
     ----------
-    values : array, ``(groups, columns)``
-        A value a molecule group and, say, metric; all columns see the same resamples, and so do all calls with as many
-        groups.
-    weights : array, ``(groups,)``, optional
-        Weights of the groups in the mean (:func:`unit_weights`); they are drawn along with the
-        group. Equal unless given.
+    values : array, ``(rows, columns)``
+        A value a row and, say, metric; all columns see the same resamples, and so do all calls with as many groups.
+    weights : array, ``(rows,)``, optional
+        Weights of the rows in the mean (:func:`unit_weights`); they are drawn along with the group. Equal unless given.
     samples : int
         Bootstrap samples.
     seed : int
         Seed of the resampling; no model's randomness depends on it.
+    groups : array of whole numbers, ``(rows,)``, optional
+        Molecule group of each row, 0 ... groups - 1: all rows of a group are drawn together. Each row is a group of its
+        own unless given.
 
     Returns
     -------
@@ -420,10 +431,14 @@ def bootstrap(values: np.ndarray, weights: np.ndarray | None = None, samples: in
     weights = np.ones(len(values)) if weights is None else np.asarray(weights, float)
     if values.ndim != 2 or weights.shape != values.shape[:1]:
         raise ValueError(f"weights have shape {weights.shape}, values {values.shape}")
-    if len(values) < 2:
+    groups = np.arange(len(values)) if groups is None else np.asarray(groups)
+    count = int(groups.max(initial=-1)) + 1
+    if count < 2:
         return Bootstrap(*np.full((3, values.shape[1]), np.nan))
-    draws = _draws(len(values), samples, seed)
-    means = draws @ (weights[:, None] * values) / (draws @ weights)[:, None]
+    sums = np.zeros((count, values.shape[1]))
+    np.add.at(sums, groups, weights[:, None] * values)
+    draws = _draws(count, samples, seed)
+    means = draws @ sums / (draws @ np.bincount(groups, weights))[:, None]
     return Bootstrap(np.std(means, axis=0, ddof=1), *np.quantile(means, INTERVAL, axis=0))
 
 

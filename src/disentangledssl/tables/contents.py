@@ -1,7 +1,8 @@
 """What representations of a screen hold: a row a method, seed, representation, target and metric.
 
-A value is the mean over folds, and so is its chance; ``ratio`` is the one over the other, where chance is not 0. A seed
-of which any fold diverged has no value, but it has a line.
+A value is the mean over folds, and so are its chance and the width of the codes (linear CCA chooses its components in
+each fold); ``ratio`` is value over chance, where chance is not 0. A seed of which any fold diverged has no value, but
+it has a line.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import pandas as pd
 from disentangledssl.tables.layout import labelled, method_id, read_rows, write_tables
 
 METHOD = ["method", "stage", "beta", "a", "lam"]
-MEASURED = ["representation", "width", "target", "kind", "metric"]
+MEASURED = ["representation", "target", "kind", "metric"]
 
 
 def tabulate_contents(measurements: Sequence[Path], wanted: Sequence[str], table: Path, summary: Path) -> None:
@@ -48,9 +49,9 @@ def _per_seed(rows: pd.DataFrame) -> pd.DataFrame:
     measured = rows[~rows["lost"]].groupby([*seed, *MEASURED, "status"], dropna=False, sort=False)
     # A fold whose test molecules allow no score (one class) has none; the others are averaged, and counted.
     values = measured.agg(
-        value=("value", "mean"), std_folds=("value", lambda values: values.std(ddof=1)), chance=("chance", "mean"),
-        chance_in_strata=("chance_in_strata", "mean"), classes=("classes", "mean"), profiles=("profiles", "sum"),
-        unseen=("unseen", "sum"), folds=("value", "count"),
+        width=("width", "mean"), value=("value", "mean"), std_folds=("value", lambda values: values.std(ddof=1)),
+        chance=("chance", "mean"), chance_in_strata=("chance_in_strata", "mean"), classes=("classes", "mean"),
+        profiles=("profiles", "sum"), unseen=("unseen", "sum"), folds=("value", "count"),
     ).reset_index()  # fmt: skip
     values.insert(values.columns.get_loc("chance") + 1, "ratio", _ratio(values["value"], values["chance"]))
     lost = rows[rows["lost"]][seed].drop_duplicates().assign(status="diverged")
@@ -64,9 +65,9 @@ def _over_seeds(per_seed: pd.DataFrame) -> pd.DataFrame:
         per_seed[~lost]
         .groupby([*METHOD, *MEASURED], dropna=False, sort=False)
         .agg(
-            mean=("value", "mean"), std=("value", lambda values: values.std(ddof=1)), std_folds=("std_folds", "mean"),
-            chance=("chance", "mean"), chance_in_strata=("chance_in_strata", "mean"), folds=("folds", "min"),
-            n=("value", "count"),
+            width=("width", "mean"), mean=("value", "mean"), std=("value", lambda values: values.std(ddof=1)),
+            std_folds=("std_folds", "mean"), chance=("chance", "mean"), chance_in_strata=("chance_in_strata", "mean"),
+            folds=("folds", "min"), n=("value", "count"),
         )
         .reset_index()
     )  # fmt: skip

@@ -76,7 +76,7 @@ def labelled(rows: pd.DataFrame, info: dict[str, Any]) -> pd.DataFrame:
 
 def write_tables(path: Path, rows: pd.DataFrame, info: dict[str, Any]) -> None:
     """Write a table, whose path has no ending, as Parquet and as CSV."""
-    counts = ("seed", "fold", "width", "molecules", "profiles", "unseen", "folds", "n", "n_diverged")
+    counts = ("seed", "fold", "molecules", "profiles", "unseen", "folds", "n", "n_diverged")
     whole = [name for name in counts if name in rows]
     rows = rows.astype(dict.fromkeys(whole, "Int64"))
     write_table(path.with_suffix(".parquet"), pa.Table.from_pandas(rows, preserve_index=False), {"dataset": info})

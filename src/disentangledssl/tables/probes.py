@@ -25,7 +25,7 @@ def tabulate_probes(measurements: Sequence[Path], wanted: Sequence[str], table: 
     rows.insert(
         0, "method", [method_id(*one) for one in zip(rows["stage"], rows["run"], rows["beta_value"], strict=True)]
     )
-    rows = labelled(rows, info).drop(columns=["run"])
+    rows = labelled(rows, info).drop(columns=["run"]).astype({"width": "Int64"})
     write_tables(table, rows, info)
     write_tables(
         summary, labelled(_aggregate(rows.drop(columns=["dataset", "title", "stand_in", "method_label"])), info), info
