@@ -20,8 +20,9 @@ from disentangledssl import mol2vec
 from disentangledssl.dataset import PairedDataset, read_dataset
 from disentangledssl.errors import InputError, first_few
 from disentangledssl.evaluation.retrieval import NEAR_TIE
-from disentangledssl.files import atomic, read_table, write_table
+from disentangledssl.files import atomic, write_table
 from disentangledssl.measurements import label_columns
+from disentangledssl.structures import canonical_smiles, parse, read_smiles
 from disentangledssl.timings import phase
 
 SHOWN_HITS = 5
@@ -81,7 +82,7 @@ def read_library(path: Path) -> Library:
         raise InputError(
             path, f"column id, lines {first} and {second}", f'"{name}" appears twice', "give each molecule its own id"
         )
-    bad = np.array([mol2vec.parse(smiles) is None for smiles in rows["smiles"]], bool)
+    bad = np.array([parse(smiles) is None for smiles in rows["smiles"]], bool)
     if bad.all():
         problem = f"none of {len(rows)} SMILES can be parsed"
         raise InputError(path, "column smiles", problem, "write one SMILES a line below the heading")
@@ -133,7 +134,7 @@ def rank_hits(
     with phase("loading"):
         dataset = read_dataset(dataset_folder)
         stack = Models(models, dataset)
-        smiles = read_smiles(dataset_folder, dataset)
+        smiles = _smiles(dataset_folder, dataset)
     index = stack.index_of(run)
     if stack.runs[index]["status"] != "trained":
         raise InputError(models, run, f"is {stack.runs[index]['status']} and has no representations", "ask for another")
@@ -153,7 +154,7 @@ def rank_hits(
         features = mol2vec.featurise(given.smiles, mol2vec_model, file=library)
         rows = hit_rows(query, stack.represent_molecules(index, features))
         names, structures = np.array(given.ids), np.array(given.smiles)
-        true = np.array([mol2vec.canonical_smiles(one) == smiles[own] for one in given.smiles])
+        true = np.array([canonical_smiles(one) == smiles[own] for one in given.smiles])
     rows.insert(1, "id", names[rows["candidate"]])
     rows.insert(2, "smiles", structures[rows["candidate"]])
     rows["is_true"] = true[rows.pop("candidate")]
@@ -196,7 +197,7 @@ def rank_shown_hits(models: Path, dataset_folder: Path, out: Path, *, run: str) 
     with phase("loading"):
         dataset = read_dataset(dataset_folder)
         stack = Models(models, dataset)
-        smiles = read_smiles(dataset_folder, dataset)
+        smiles = _smiles(dataset_folder, dataset)
     index, shown = stack.index_of(run), []
     fold = stack.runs[index]["fold"]
     if stack.runs[index]["status"] == "trained":
@@ -228,18 +229,6 @@ def _find_phenotype(dataset_folder: Path, dataset: PairedDataset, phenotype: str
     return int(found[0])
 
 
-def read_smiles(dataset_folder: Path, dataset: PairedDataset) -> np.ndarray:
-    """Return the SMILES of every row of view 2, from ``molecules.parquet``, ``(rows,)``.
-
-    Raises
-    ------
-    InputError
-        If a molecule is missing in it.
-    """
-    path = Path(dataset_folder, "molecules.parquet")
-    table = read_table(path)
-    known = dict(zip(table["id"].to_pylist(), table["smiles"].to_pylist(), strict=True))
-    missing = [name for name in dataset.view_ids[1] if name not in known]
-    if missing:
-        raise InputError(path, "column id", f"has no molecule {first_few(missing)}", "make the data set anew")
-    return np.array([known[name] for name in dataset.view_ids[1]])
+def _smiles(dataset_folder: Path, dataset: PairedDataset) -> np.ndarray:
+    """Return the SMILES of every row of view 2, ``(rows,)``."""
+    return np.array(read_smiles(Path(dataset_folder, "molecules.parquet"), dataset.view_ids[1].tolist()))

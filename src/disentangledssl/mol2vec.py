@@ -20,40 +20,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
-from rdkit.rdBase import BlockLogs
 from scipy.sparse import csr_array
 
 from disentangledssl.dataset import read_view, write_view
 from disentangledssl.errors import InputError, first_few
 from disentangledssl.files import read_table, table_info
+from disentangledssl.structures import NO_STRUCTURE, canonical_smiles, parse
 
 UNKNOWN = "UNK"
-# What LINCS writes for "no structure".
-NO_STRUCTURE = {"", "-666", "restricted"}
 
 log = logging.getLogger(__name__)
 _morgan = rdFingerprintGenerator.GetMorganGenerator(radius=1)
-
-
-def parse(smiles: str) -> Chem.Mol | None:
-    """Parse a SMILES without a word on stderr; None if it cannot be parsed or has no atom."""
-    if not isinstance(smiles, str):
-        return None
-    with BlockLogs():
-        molecule = Chem.MolFromSmiles(smiles)
-    return molecule if molecule is not None and molecule.GetNumAtoms() else None
-
-
-def canonical_smiles(smiles: str) -> str | None:
-    """Write a SMILES in RDKit's canonical form; None if it cannot be parsed.
-
-    >>> canonical_smiles("OCC"), canonical_smiles("C1CC")
-    ('CCO', None)
-    """
-    molecule = parse(smiles)
-    return None if molecule is None else Chem.MolToSmiles(molecule)
 
 
 def sentence(smiles: str) -> list[str]:

@@ -3,7 +3,7 @@
 A way of ranking is ``direction``, ``replicates`` (see ``evaluation.retrieval``) and ``cell_line``: null for all
 profiles of a split, else the profiles of one line, against the molecules that the split has in this line. Every way is
 measured on test; on validation only the paper's, by which beta is chosen. The pool of test may be test alone or, as
-one may also read the paper, validation and test together (``POOLS``), although beta was chosen on half of it.
+one may also read the paper, validation and test together (``retrieval.POOLS``), although beta was chosen on half of it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from disentangledssl.timings import phase
 
 FORWARD, REVERSE = retrieval.DIRECTIONS
 SINGLE, AVERAGED = retrieval.REPLICATES
-POOLS = {"test": ("test",), "valtest": ("validation", "test")}  # splits whose profiles and molecules are ranked
 LINE = "cell_line"  # the description of pairs that names their line
 
 
@@ -58,8 +57,8 @@ def measure_retrieval(
 ) -> None:
     """Rank by the codes of every run, and write the rankings, and their null beside them (``<out>_null``).
 
-    View 1 is the phenotype, view 2 the molecule; codes are the raw zc1 and zc2. ``pool`` is one of ``POOLS`` and stands
-    in the files' information. Source: sec. 3.3, Table 2.
+    View 1 is the phenotype, view 2 the molecule; codes are the raw zc1 and zc2. ``pool`` is one of ``retrieval.POOLS``
+    and stands in the files' information. Source: sec. 3.3, Table 2.
     """
     from disentangledssl.representations import Models
 
@@ -136,7 +135,7 @@ def null_rows(
 
 
 def _tested(dataset: PairedDataset, fold: int, pool: str) -> np.ndarray:
-    return np.sort(np.concatenate([dataset.pairs_in(fold, split) for split in POOLS[pool]]))
+    return np.sort(np.concatenate([dataset.pairs_in(fold, split) for split in retrieval.POOLS[pool]]))
 
 
 def _lines(dataset: PairedDataset, fold: int, split: str, pool: str) -> Iterator[tuple[str | None, np.ndarray]]:

@@ -22,9 +22,10 @@ from rdkit.rdBase import BlockLogs
 
 from disentangledssl.errors import InputError, first_few
 from disentangledssl.files import read_table
-from disentangledssl.mol2vec import parse
 
 BITS = 2048
+# What LINCS writes for "no structure".
+NO_STRUCTURE = {"", "-666", "restricted"}
 DESCRIPTORS = {
     "weight": Descriptors.MolWt,
     "heavy_atoms": Lipinski.HeavyAtomCount,
@@ -45,6 +46,25 @@ DESCRIPTORS = {
 }
 
 _morgan = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=BITS)
+
+
+def parse(smiles: str) -> Chem.Mol | None:
+    """Parse a SMILES without a word on stderr; None if it cannot be parsed or has no atom."""
+    if not isinstance(smiles, str):
+        return None
+    with BlockLogs():
+        molecule = Chem.MolFromSmiles(smiles)
+    return molecule if molecule is not None and molecule.GetNumAtoms() else None
+
+
+def canonical_smiles(smiles: str) -> str | None:
+    """Write a SMILES in RDKit's canonical form; None if it cannot be parsed.
+
+    >>> canonical_smiles("OCC"), canonical_smiles("C1CC")
+    ('CCO', None)
+    """
+    molecule = parse(smiles)
+    return None if molecule is None else Chem.MolToSmiles(molecule)
 
 
 def read_smiles(path: str | os.PathLike[str], ids: Sequence[str]) -> list[str]:
@@ -93,14 +113,13 @@ def descriptors(smiles: Sequence[str]) -> np.ndarray:
 def skeleton(smiles: str) -> str:
     """Return the first block of the InChIKey of a molecule's largest part: the same for its salts and stereo forms.
 
-    Text without an InChIKey (RDKit writes none for some) stands for itself.
+    Empty where RDKit finds no InChIKey.
 
     >>> skeleton("C[C@H](N)C(=O)O.Cl") == skeleton("C[C@@H](N)C(=O)O")
     True
     """
     with BlockLogs():
-        key = Chem.MolToInchiKey(rdMolStandardize.FragmentParent(parse(smiles)))
-    return key[:14] or smiles
+        return Chem.MolToInchiKey(rdMolStandardize.FragmentParent(parse(smiles)))[:14]
 
 
 def scaffold(smiles: str) -> str:

@@ -71,7 +71,8 @@ def join_screens(source_folder: Path, target_folder: Path, out: Path, *, folds: 
     ]
     molecules = pa.table({"id": _named(names, view_ids[1]), "smiles": [*smiles[0], *smiles[1]]})
     write_table(out / "molecules.parquet", molecules)
-    keys = [np.array([skeleton(text) for text in one]) for one in smiles]
+    # A molecule without an InChIKey is known by its SMILES.
+    keys = [np.array([skeleton(text) or text for text in one]) for one in smiles]
     row_of = {name: row for row, name in enumerate(view_ids[1][1].tolist())}
     key_of_pair = keys[1][[row_of[name] for name in pairs["view2"].to_pylist()]]
     groups = pairs["group"].to_numpy().astype(str)

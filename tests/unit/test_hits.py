@@ -176,7 +176,7 @@ def test_a_phenotype_a_run_or_a_molecule_that_is_not_there(trained, screen, data
         rank_hits(tmp_path / "models", screen, tmp_path / "hits.csv", **given)
     shutil.copytree(screen, tmp_path / "data")
     write_table(tmp_path / "data" / "molecules.parquet", read_table(screen / "molecules.parquet").slice(1))
-    with pytest.raises(InputError, match="has no molecule m47; make the data set anew"):
+    with pytest.raises(InputError, match='molecule "m47" of view 2 is missing; add its row'):
         rank_hits(trained, tmp_path / "data", tmp_path / "hits.csv", **given)
     assert not (tmp_path / "hits.csv").exists()
 

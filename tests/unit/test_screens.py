@@ -19,10 +19,11 @@ from rdkit import Chem
 from disentangledssl.dataset import read_dataset, read_pairs, read_view
 from disentangledssl.errors import InputError
 from disentangledssl.files import read_table, table_info, write_table
-from disentangledssl.mol2vec import canonical_smiles, train, write_molecule_view
+from disentangledssl.mol2vec import train, write_molecule_view
 from disentangledssl.sources import curation
 from disentangledssl.sources.screens import curate
 from disentangledssl.splits import write_splits
+from disentangledssl.structures import canonical_smiles
 
 DATA = Path(__file__).parents[2] / "data"
 CAP = {"lincs_consensus": None, "lincs_cells": None, "cell_injury": 24}

@@ -11,9 +11,23 @@ from rdkit.Chem import AllChem
 from disentangledssl.errors import InputError
 from disentangledssl.files import write_table
 from disentangledssl.references import tanimoto
-from disentangledssl.structures import DESCRIPTORS, descriptors, fingerprints, read_smiles, scaffold, skeleton
+from disentangledssl.structures import (
+    DESCRIPTORS,
+    canonical_smiles,
+    descriptors,
+    fingerprints,
+    read_smiles,
+    scaffold,
+    skeleton,
+)
 
 ASPIRIN, PARACETAMOL, CAFFEINE = "CC(=O)Oc1ccccc1C(=O)O", "CC(=O)Nc1ccc(O)cc1", "Cn1c(=O)c2c(ncn2C)n(C)c1=O"
+
+
+def test_canonical_smiles_is_silent(capfd):
+    assert canonical_smiles("OCC") == canonical_smiles("C(O)C") == "CCO"
+    assert [canonical_smiles(bad) for bad in ("C1CC", "", None, float("nan"), "c1cccc1")] == [None] * 5
+    assert capfd.readouterr() == ("", "")
 
 
 def test_descriptors_of_aspirin():
@@ -69,6 +83,10 @@ def test_skeletons_see_through_salts_and_stereo_only():
     assert alanine == "QNAYBMKLOCPYGJ"  # the first block of L-alanine's InChIKey
     assert skeleton("C[C@@H](N)C(=O)O") == skeleton("CC(N)C(=O)O.Cl") == alanine
     assert skeleton("CCC(N)C(=O)O") != alanine
+
+
+def test_a_molecule_without_an_inchikey_has_no_skeleton():
+    assert skeleton("*") == skeleton("*.*") == ""
 
 
 def test_smiles_come_in_the_order_of_the_ids(tmp_path):

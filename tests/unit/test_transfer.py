@@ -159,6 +159,14 @@ def test_a_screen_without_a_new_molecule_is_refused(tmp_path):
     assert len(dataset.folds) == 1 and set(dataset.groups[dataset.pairs_in(0, "test")]) == {"few/G0", "few/G1"}
 
 
+def test_molecules_without_an_inchikey_are_known_by_their_smiles(tmp_path):
+    write_screen(tmp_path / "source", "many", [*SOURCE[:-2], "*CO", "*CN"], FOLDS)
+    write_screen(tmp_path / "target", "few", ["*CO", "*CS"])
+    join_screens(tmp_path / "source", tmp_path / "target", tmp_path / "joined", folds=1)
+    dataset = read_dataset(tmp_path / "joined")
+    assert set(dataset.groups[dataset.pairs_in(0, "test")]) == {"few/G1"}
+
+
 # The table
 
 

@@ -38,6 +38,7 @@ NEAR_TIE = 1e-6
 DIRECTIONS = ("phenotype_to_molecule", "molecule_to_phenotype")
 REPLICATES = ("single", "averaged")
 UNITS = ("per_profile", "per_molecule")
+POOLS = {"test": ("test",), "valtest": ("validation", "test")}  # splits whose profiles and molecules are ranked
 KEYS = ("group", "profiles", "pool")
 INTERVAL = (0.025, 0.975)  # quantiles that bound the intervals
 BLOCK = 2**20  # cosines held at once: 8 MB

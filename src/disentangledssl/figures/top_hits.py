@@ -17,7 +17,7 @@ from rdkit.Chem.Draw import rdMolDraw2D
 from disentangledssl.figures import style
 from disentangledssl.files import read_table, table_info
 from disentangledssl.hits import SHOWN_HITS
-from disentangledssl.mol2vec import parse
+from disentangledssl.structures import parse
 
 WIDTH, HEIGHT, BETWEEN, CAPTION = 24.5, 18.0, 1.0, 5.0  # millimetres, of a drawing and around it
 LEFT, GAP, TOP = 24.0, 3.0, 10.0

@@ -15,15 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from rdkit import Chem
-from rdkit.Chem.MolStandardize import rdMolStandardize
-from rdkit.rdBase import BlockLogs
 
 from disentangledssl.dataset import pairs_table, write_view
 from disentangledssl.errors import InputError, first_few
 from disentangledssl.files import atomic, table_info, with_info, write_table
-from disentangledssl.mol2vec import NO_STRUCTURE, canonical_smiles, parse
 from disentangledssl.splits import shuffle_molecules
+from disentangledssl.structures import NO_STRUCTURE, canonical_smiles, skeleton
 
 STEP_COLUMNS = (
     *("step", "rows_before", "rows_after", "molecules_before", "molecules_after"),
@@ -132,12 +129,7 @@ def group_by_skeleton(screen: Screen) -> None:
     Stereo forms are one group, and so are a drug and its entry with a counter-ion, a stray solvent or a second
     copy of itself, whose whole InChIKeys differ.
     """
-    with BlockLogs():
-        skeletons = {
-            smiles: Chem.MolToInchiKey(rdMolStandardize.FragmentParent(parse(smiles)))[:14]
-            for smiles in screen.rows["smiles"].unique()
-        }
-    group = screen.rows["smiles"].map(skeletons)
+    group = screen.rows["smiles"].map({smiles: skeleton(smiles) for smiles in screen.rows["smiles"].unique()})
     screen.rows["group"] = group
     screen.keep(group != "", "group by InChIKey", "molecules without an InChIKey")
 

@@ -23,7 +23,6 @@ import pyarrow as pa
 
 from disentangledssl.errors import InputError
 from disentangledssl.files import read_table
-from disentangledssl.mol2vec import canonical_smiles
 from disentangledssl.sources.curation import (
     Screen,
     canonicalise,
@@ -32,6 +31,7 @@ from disentangledssl.sources.curation import (
     group_by_skeleton,
     write_screen,
 )
+from disentangledssl.structures import canonical_smiles
 
 DMSO = "CS(=O)C"
 INFO = {

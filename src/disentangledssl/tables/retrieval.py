@@ -11,7 +11,6 @@ import pandas as pd
 
 from disentangledssl.evaluation import retrieval
 from disentangledssl.files import read_table, table_info
-from disentangledssl.rankings import POOLS
 from disentangledssl.tables.layout import BETA0, LABELS, labelled, read_rows, write_tables
 from disentangledssl.tables.scores import (
     METHOD,
@@ -75,7 +74,7 @@ def tabulate_retrieval(
             for value in score(means[ranked.method], bootstrap)
         ]
     # Which splits are ranked is one setting for all files.
-    evaluated_on = " and ".join(POOLS[table_info(read_table(measurements[0]))["pool"]])
+    evaluated_on = " and ".join(retrieval.POOLS[table_info(read_table(measurements[0]))["pool"]])
     for path, found in ((table, per_seed), (summary, over_seeds), (differences, _differences(means, bootstrap))):
         frame = labelled(pd.DataFrame(found), info)
         frame.insert(frame.columns.get_loc("method_label") + 1, "evaluated_on", evaluated_on)
