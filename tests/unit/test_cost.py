@@ -90,7 +90,7 @@ def costs(tiny, plain, monkeypatch, tmp_path):
     monkeypatch.setattr(cost, "light_start_up", lambda: 1.0)
 
     def calibrated(stacks, kind="retrieval", evaluated=("clip", "step1"), **machine):
-        options = {"top": [1], "permutations": 10}
+        options = {"pool": "test", "top": [1], "permutations": 10}
         datasets = {
             "tiny": {
                 "folder": str(tiny), "folds": 2, "scaling": [plain, plain],
@@ -283,12 +283,12 @@ def test_training_and_evaluation_are_timed_with_real_data(tiny, plain, stage):
     assert time_evaluation("probes", **given | {"runs": RUNS[stage][:1]}, options=probe)["seconds"] > 0
     assert time_evaluation("contents", **given | {"runs": RUNS[stage][:1]}, options={})["seconds"] > 0
     if stage != "jointopt":
-        ranking = {"top": [1], "permutations": 10}
+        ranking = {"pool": "test", "top": [1], "permutations": 10}
         assert time_evaluation("retrieval", **given | {"runs": RUNS[stage][:1]}, options=ranking)["seconds"] > 0
 
 
 def test_reference_rows_are_timed(tiny, plain):
-    for kind, options in (("retrieval", {"top": [1], "permutations": 10}), ("contents", {"width": 4})):
+    for kind, options in (("retrieval", {"pool": "test", "top": [1], "permutations": 10}), ("contents", {"width": 4})):
         took = time_references(kind, str(tiny), options | {"scaling": [plain, plain]})
         assert took["seconds"] > 0
 
@@ -296,7 +296,7 @@ def test_reference_rows_are_timed(tiny, plain):
 def test_processes_answer_and_say_so_when_they_cannot(tiny, plain):
     with calibration.Workers(2) as workers:
         assert 0 < workers.start_up["training"] < workers.start_up["evaluation"]
-        options = {"top": [1], "permutations": 10, "scaling": [plain, plain]}
+        options = {"pool": "test", "top": [1], "permutations": 10, "scaling": [plain, plain]}
         took = workers.measure(time_references, kind="retrieval", folder=str(tiny), options=options)
         assert took["seconds"] > 0 and took["gb"] > 0
         with pytest.raises(RuntimeError, match="calibration ended"):
