@@ -30,7 +30,7 @@ test: $(BIN)/.installed    ## set up, then run the fast tests
 	$(BIN)/pytest -m "not slow" $(SIDE_BY_SIDE)
 
 check: lint                ## lint, formats and a dry run of every preset
-	for preset in tiny quick readings mini_batches floors middle; do $(BIN)/snakemake --cores 2 --configfile config/$$preset.yaml --dry-run > /dev/null || exit 1; done
+	for preset in tiny quick mini_batches floors middle readings; do $(BIN)/snakemake --cores 2 --configfile config/$$preset.yaml --dry-run > /dev/null || exit 1; done
 	$(BIN)/snakemake --cores 8 --resources gpu=1 --dry-run > /dev/null
 
 lint: $(BIN)/.installed    ## ruff, snakefmt, snakemake --lint, codespell
@@ -60,8 +60,8 @@ floors: $(BIN)/.installed  ## retrieval on the real screens, true and with molec
 simulations: $(BIN)/.installed  ## the middle preset's simulation study (hours)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/middle.yaml -- simulations
 
-readings: $(BIN)/.installed  ## both sides of every disputed choice, on the simulation (about an hour, estimated)
-	$(BIN)/snakemake --cores $(CORES) --configfile config/readings.yaml
+readings: $(BIN)/.installed  ## the other side of every disputed choice, beside the middle preset's simulation (hours)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/middle.yaml config/readings.yaml -- results/middle/simulation/readings.csv
 
 clean:           ## remove the virtual environment and caches, never results
 	rm -rf $(VENV) .pytest_cache .ruff_cache

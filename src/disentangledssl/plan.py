@@ -61,7 +61,7 @@ CODE = {
 }
 
 INPUTS = 1000  # features of a view, for estimates
-PRESETS = ("quick", "readings", "floors", "middle")  # smallest first; tiny is for tests
+PRESETS = ("quick", "floors", "middle", "readings")  # smallest first; tiny is for tests
 
 
 class Plan:

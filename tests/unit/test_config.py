@@ -68,9 +68,9 @@ def test_presets_load_and_resolve(preset):
 
 
 def test_every_preset_has_a_results_folder_of_its_own():
-    folders = [load().results, *(load(path).results for path in PRESETS)]
-    assert folders[0] == "results" and len(set(folders)) == len(folders)
-    assert [load(path).results for path in PRESETS] == [f"results/{path.stem}" for path in PRESETS]
+    assert load().results == "results"
+    own = [path for path in PRESETS if path.stem != "readings"]
+    assert [load(path).results for path in own] == [f"results/{path.stem}" for path in own]
 
 
 def test_full_config_is_the_papers():
@@ -748,6 +748,17 @@ def test_readings_are_compared_with_the_first_data_set_of_the_same_make(tmp_path
 def test_readings_that_are_not_run_are_not_compared(tmp_path):
     assert with_readings(tmp_path, "simulation, second").readings() == {"simulation": ["second"]}
     assert with_readings(tmp_path, "simulation, lincs_cells").readings() == {}
+
+
+def test_readings_are_of_the_data_and_in_the_folder_of_the_preset_before_them():
+    middle, both = (
+        load(*(REPOSITORY / "config" / f"{name}.yaml" for name in names))
+        for names in (["middle"], ["middle", "readings"])
+    )
+    assert both.results == middle.results
+    assert {stage: both.training_of("simulation", stage) for stage in both.grids("simulation")} == {
+        stage: middle.training_of("simulation", stage) for stage in middle.grids("simulation")
+    }
 
 
 def test_readings_of_the_preset():
