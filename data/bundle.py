@@ -1,8 +1,8 @@
-"""Make the bundled drug-screen data from the original files.
+"""Make the bundled data from the original files.
 
 ``python data/bundle.py ORIGINALS OUT`` reads the files that each folder's PROVENANCE.md lists
 (``ORIGINALS/<folder>/<file>``), checks their SHA-256, and writes ``OUT/lincs_consensus``,
-``OUT/lincs_cells``, ``OUT/cell_injury``, ``OUT/lincs_meta`` and ``OUT/SHA256SUMS``.
+``OUT/lincs_cells``, ``OUT/cell_injury``, ``OUT/lincs_meta``, ``OUT/mfeat`` and ``OUT/SHA256SUMS``.
 The same originals give the same bytes (under the same version of pyarrow).
 """
 
@@ -21,11 +21,12 @@ import pyarrow.parquet as pq
 from disentangledssl.errors import InputError
 from disentangledssl.files import atomic
 
-CONSENSUS, CELLS, INJURY, META = (
+CONSENSUS, CELLS, INJURY, META, MFEAT = (
     "lincs_consensus_drugbank",
     "lincs_l1000_cells",
     "cellinjury_cellpainting",
     "lincs_meta",
+    "mfeat",
 )
 PERT_INFO = "GSE70138_Broad_LINCS_pert_info_2017-03-06.txt.gz"
 ORIGINALS = {
@@ -56,6 +57,12 @@ ORIGINALS = {
     f"{INJURY}/fs_well_holdout.csv.gz": "3e293a38d12762fb73d291b35eb3dbbd414c853813b1552ce99dbc1a3400590f",
     f"{INJURY}/fs_treatment_holdout.csv.gz": "5e42139659f416937961683c64502e34a635c8851138b32ede66df954eada962",
     f"{META}/{PERT_INFO}": "000171e8ce17cb00a3e80a907d97f0bc4218077eb4cb2ac03f4e0f9f4f2e5493",
+    f"{MFEAT}/mfeat-fac.csv": "fc9f88143a423f7cf9df6ce9a2afcdde23c1d4e3202e436e17447c09945da1ca",
+    f"{MFEAT}/mfeat-fou.csv": "b517f89501eff177b4daf897d8f7e8eb6a5b0e5671f740e57cc1d768f6b969b3",
+    f"{MFEAT}/mfeat-kar.csv": "685544902516d302e92f84736cec34cb7268169b1f0dbba706dbd46dc76426df",
+    f"{MFEAT}/mfeat-mor.csv": "44c5c8cc7a06b3540947729c55f95dabd8bfc4eb422ccfecad625e769c2a99e8",
+    f"{MFEAT}/mfeat-pix.csv": "4aabd68ecf903736cabcaa1c8e4b32e62384c827ced972e540ac2580d1bd26bd",
+    f"{MFEAT}/mfeat-zer.csv": "9d89df4f793790fc318e0a598eaa06cea0fd5f22734731e1c3e53fda0c108ea9",
 }
 INJURY_COLUMNS = {
     "plate": "Plate",
@@ -77,7 +84,7 @@ INJURY_COLUMNS = {
 
 
 def main() -> None:
-    """Read the command line, check the originals, write the four folders."""
+    """Read the command line, check the originals, write the folders."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("originals", type=Path, help="folder with the original files, one sub-folder a source")
     parser.add_argument("out", type=Path, help="folder to write into (the repository's data/)")
@@ -89,6 +96,7 @@ def main() -> None:
     bundle_injury(arguments.originals / INJURY, arguments.out / "cell_injury")
     with atomic(arguments.out / "lincs_meta" / PERT_INFO) as part:
         shutil.copyfile(arguments.originals / META / PERT_INFO, part)
+    bundle_mfeat(arguments.originals / MFEAT, arguments.out / "mfeat")
     write_sums(arguments.out)
 
 
@@ -178,6 +186,29 @@ def injury_names(coded: pd.DataFrame, named) -> dict[int, str]:
         if "injury_code" in table:
             assert (table["injury_code"].map(meaning) == table["injury_type"]).all()
     return meaning
+
+
+def bundle_mfeat(originals: Path, out: Path) -> None:
+    """Put the six descriptions of the digits side by side, with the two labels and the split that are ours."""
+    arrays, digits = {}, []
+    for view in ("pix", "fac", "kar", "fou", "zer", "mor"):
+        table = pd.read_csv(originals / f"mfeat-{view}.csv").to_numpy()  # the last column is the digit
+        arrays[view] = table[:, :-1].astype(np.float32)
+        digits.append(table[:, -1].astype(np.int64))
+    digit = digits[0]
+    assert all((digit == other).all() for other in digits)
+    split, generator = np.zeros(len(digit), np.int8), np.random.default_rng(0)
+    for one in np.unique(digit):
+        rows = generator.permutation(np.flatnonzero(digit == one))
+        split[rows[120:160]], split[rows[160:]] = 1, 2
+    arrays |= {
+        "digit": digit,
+        "y_c": np.where(digit == 9, 6, digit),
+        "y_s1": np.select([digit == 6, digit == 9], [0, 1], -1),
+        "split": split,
+    }
+    with atomic(out / "mfeat.npz") as part, open(part, "wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def write_profiles(path: Path, columns: dict[str, pd.Series], values: pd.DataFrame) -> None:

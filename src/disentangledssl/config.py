@@ -28,20 +28,26 @@ from disentangledssl.settings import (
 
 SELECTED = "selected"
 SCREEN_SPLITS = ("scaffold", "leave_one_out")
+GIVEN_SPLITS = ("given", "group_folds", "group_holdout")  # of MultiBench: with validation
 NOISY_PAIRS = 1000  # with fewer, correlations of a sample reach 1 and its information has no bound
 
 
 class Stage(NamedTuple):
-    """A stage that is trained: its grid's axes, those that decide what its runs can share, and its networks."""
+    """A stage that is trained: its grid's axes, those that decide what its runs can share, and its networks.
+
+    ``divided`` says whether a view has both a shared and a specific code, which ``widths: concatenation`` gives half
+    of ``dimensions`` each.
+    """
 
     axes: tuple[str, ...]
     group: tuple[str, ...]
     trained: int
     frozen: int = 0
+    divided: bool = True
 
 
 STAGES = {
-    "clip": Stage(axes=(), group=(), trained=2),
+    "clip": Stage(axes=(), group=(), trained=2, divided=False),
     "step1": Stage(axes=("beta",), group=(), trained=2),
     "step2": Stage(axes=("beta", "lam"), group=("beta",), trained=2, frozen=2),
     "jointopt": Stage(axes=("a", "lam"), group=(), trained=4),
@@ -142,13 +148,24 @@ class RxrxSource(Strict):
     keep_images: bool = Field(description="of route: cellprofiler alone, keep images whose well is measured (445 GB)")
 
 
+MfeatView = Literal["pix", "fac", "kar", "fou", "zer", "mor"]
+
+
+class MfeatSource(Strict):
+    """Which two descriptions of handwritten digits are the views: a bundled stand-in for MultiBench."""
+
+    set: Literal["mfeat"]
+    view1: MfeatView = Field(description="pix: pixels, 240; fac: profile correlations, 216; kar: Karhunen-Loeve, 64")
+    view2: MfeatView = Field(description="fou: Fourier, 76; zer: Zernike moments, 47; mor: morphology, 6")
+
+
 class SplitSettings(Strict):
     """How pairs are divided."""
 
-    kind: Literal["random", "group_folds", "group_holdout", "scaffold", "leave_one_out"] = Field(
+    kind: Literal["random", "group_folds", "group_holdout", "scaffold", "leave_one_out", "given"] = Field(
         description="random: pairs, training and test only; group_folds: whole groups, each tested once; "
         "group_holdout: whole groups, one split; scaffold: whole scaffolds, each tested once; leave_one_out: a fold "
-        "for each value of a description, tested with molecules that are not trained with"
+        "for each value of a description, tested with molecules that are not trained with; given: as the source has it"
     )
     folds: int = Field(ge=1, description="of group_folds and scaffold; random and group_holdout make one")
     train_fraction: float = Field(
@@ -247,6 +264,9 @@ Grids = dict[Literal[tuple(STAGES)], Grid | None]
 class Family(Strict):
     """What all data sets of one source share."""
 
+    widths: Literal["each", "concatenation"] = Field(
+        description="what has the width training.dimensions: each code, or a view's shared and specific codes together"
+    )
     training: TrainingOverrides = TrainingOverrides()
     stages: StageOverrides = StageOverrides()
     seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
@@ -285,11 +305,19 @@ class ScreenData(FamilyOverrides):
     )
 
 
+class MultibenchData(FamilyOverrides):
+    """A data set of MultiBench, or a stand-in for one."""
+
+    source: Literal["multibench"]
+    make: MfeatSource
+
+
 class Families(Strict):
     """Settings by kind of data."""
 
     simulation: Family
     screen: Family
+    multibench: Family
 
 
 class Config(Strict):
@@ -305,7 +333,7 @@ class Config(Strict):
     training: SharedSettings
     stages: StageOverrides
     families: Families
-    data: dict[Name, Annotated[SimulationData | ScreenData, Field(discriminator="source")]]
+    data: dict[Name, Annotated[SimulationData | ScreenData | MultibenchData, Field(discriminator="source")]]
     mol2vec: Mol2vecSettings
     probe: ProbeSettings
     retrieval: RetrievalSettings
@@ -329,7 +357,23 @@ class Config(Strict):
         return {stage: grid for stage, grid in {**family, **own}.items() if grid is not None}
 
     def training_of(self, dataset: str, stage: str) -> TrainingSettings:
-        """Return the training settings of one stage on one data set: general, stage, family, data set."""
+        """Return the training settings of one stage on one data set: general, stage, family, data set.
+
+        ``dimensions`` is the width of one code, which ``widths: concatenation`` makes half of what the config says.
+        """
+        merged = self._merged_training(dataset, stage)
+        if self.halves_codes(dataset, stage):
+            merged["dimensions"] //= 2
+        kind = STAGE_SETTINGS[stage]
+        return kind.model_validate({name: value for name, value in merged.items() if name in kind.model_fields})
+
+    def halves_codes(self, dataset: str, stage: str) -> bool:
+        """Return whether a code of a stage has half of ``dimensions``, the other half being that of its partner."""
+        data = self.data[dataset]
+        widths = data.widths or getattr(self.families, data.source).widths
+        return widths == "concatenation" and STAGES[stage].divided
+
+    def _merged_training(self, dataset: str, stage: str) -> dict[str, Any]:
         data, family = self.data[dataset], getattr(self.families, self.data[dataset].source)
         merged = self.training.model_dump()
         for layer in (
@@ -338,8 +382,7 @@ class Config(Strict):
         ):  # fmt: skip
             if layer is not None:
                 merged = _merge(merged, layer.model_dump(exclude_unset=True))
-        kind = STAGE_SETTINGS[stage]
-        return kind.model_validate({name: value for name, value in merged.items() if name in kind.model_fields})
+        return merged
 
     def decoders_of(self, dataset: str) -> DecoderSettings:
         """Return the settings of the decoders of one drug screen."""
@@ -482,6 +525,11 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             yield mistake("split", "a screen needs validation molecules: beta and linear rows are chosen on them", mend)
         if source == "simulation" and split.kind in SCREEN_SPLITS:
             yield mistake("split.kind", f"{split.kind} is of drug screens", "use random")
+        if split.kind == "given" and source != "multibench":
+            yield mistake("split.kind", "given is of MultiBench, whose sources say who is tested", "use another")
+        if source == "multibench" and split.kind not in GIVEN_SPLITS:
+            problem, mend = f"{split.kind} is not of MultiBench", f"use one of {', '.join(GIVEN_SPLITS)}"
+            yield mistake("split.kind", problem, mend)
         if split.kind == "leave_one_out" and not (split.by and split.values):
             mend = "name a description in split.by and in split.values what is left out of it"
             yield mistake("split", "leave_one_out of what?", mend)
@@ -512,6 +560,8 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
         if getattr(make, "variant", None) == "noisy" and make.noise and make.n < NOISY_PAIRS:
             problem = f"{make.n} pairs are too few for the information plane"
             yield mistake("make.n", problem, f"use {NOISY_PAIRS} or more")
+        if isinstance(make, MfeatSource) and make.view1 == make.view2:
+            yield mistake("make.view2", f"{make.view2} is view 1 already", "use another")
         needed = {"file": "table", "cellprofiler": "segmentation"}.get(getattr(make, "route", None))
         if needed and getattr(make, needed) is None:
             problem, mend = f"is null with route: {make.route}", "give it as in config.yaml"
@@ -541,6 +591,11 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                     mend = "list numbers: only the beta of step 2 is selected, from those of step 1"
                     yield mistake(f"grids.{stage}.{axis}", "holds selected", mend)
         for stage in family.grids:
+            width = config._merged_training(dataset, stage)["dimensions"]
+            if config.halves_codes(dataset, stage) and (width % 2 or width < 4):
+                problem = f"{width} cannot be halved, as widths: concatenation asks"
+                yield mistake("training.dimensions", problem, "use an even number of 4 or more, or widths: each")
+                break
             try:
                 config.training_of(dataset, stage)
             except ValidationError as error:
@@ -550,7 +605,7 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                     yield mistake(place, "is missing", "add it; config.yaml shows every setting")
         step1, step2 = (family.grids.get(stage, {}).get("beta", []) for stage in ("step1", "step2"))
         if SELECTED in step2 and source != "screen":
-            problem = "selected needs validation molecules, which a simulation does not have"
+            problem = "selected needs validation molecules, which only a screen has"
             yield mistake("grids.step2.beta", problem, "list numbers")
         for beta in step2:
             if beta != SELECTED and beta not in step1:

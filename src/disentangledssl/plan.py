@@ -20,6 +20,7 @@ CODE = {
     "curate": ["sources.screens"],
     "curate_lincs": ["sources.lincs"],
     "curate_rxrx19a": ["sources.rxrx19a"],
+    "mfeat": ["sources.mfeat"],
     "list_plates": ["sources.rxrx19a"],
     "measure_plate": ["sources.cellprofiler"],
     "mol2vec": ["mol2vec"],

@@ -16,7 +16,7 @@ from disentangledssl.dataset import read_pairs, splits_table
 from disentangledssl.errors import InputError
 from disentangledssl.files import table_info, with_info, write_table
 
-KINDS = ("random", "group_folds", "group_holdout")
+KINDS = ("random", "group_folds", "group_holdout", "given")
 
 
 def permutation(n: int, seed: int) -> np.ndarray:
@@ -122,22 +122,30 @@ def write_splits(
     Parameters
     ----------
     pairs_path, out : paths
-    kind : {"random", "group_folds", "group_holdout"}
+    kind : {"random", "group_folds", "group_holdout", "given"}
+        ``given``: by ``meta_split`` of the pairs, which the source has.
     folds : int
         For ``group_folds`` only. ``random`` makes one for each value of ``meta_draw``, whose pairs it splits (the
-        others are unused there); ``group_holdout`` makes one.
+        others are unused there); ``group_holdout`` and ``given`` make one.
     train_fraction : float
-        Not for ``group_folds``.
+        Not for ``group_folds`` and ``given``.
     validation_fraction : float
-        Not for ``random``.
+        Not for ``random`` and ``given``.
     seed : int
+        Not for ``given``.
 
     Raises
     ------
     InputError
-        If the groups are too few.
+        If the groups are too few, or a split is given that is not there.
     """
     pairs = read_pairs(pairs_path)
+    if kind == "given":
+        if "meta_split" not in pairs.column_names:
+            mend = "add it, or split with group_holdout"
+            raise InputError(pairs_path, "column meta_split", "is missing, but the split is to be as given", mend)
+        write_table(out, splits_table(pairs["id"].to_pylist(), [pairs["meta_split"]]), {"kind": kind, "folds": 1})
+        return
     groups = pairs["group"].to_numpy().astype(str)
     try:
         if kind == "random":

@@ -44,6 +44,8 @@ TRANSFERS = CONFIG.transfers()
 BUNDLED = [name for name in SCREENS if name not in [*LINCS, *RXRX19A]]
 # One consensus profile a drug, of no one line, dose or time: nothing to probe representations for.
 DESCRIBED = [name for name in SCREENS if CONFIG.data[name].make.screen != "lincs_consensus"]
+MULTIBENCH = [name for name in CONFIG.datasets if CONFIG.data[name].source == "multibench"]
+MFEAT = [name for name in MULTIBENCH if CONFIG.data[name].make.set == "mfeat"]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 # Of drug screens: shared representations to rank molecules by (step 2 has those of step 1), and both kinds to decode.
 RANKED = [stage for stage in STAGES if stage != "step2"]
@@ -122,6 +124,8 @@ def raw_files(dataset):
             "cellprofiler": f"{D}/rxrx19a/images/HRCE-1/Plate1/AA02_s1_w1.png",
         }
         return [RXRX19A_METADATA, features[make.route]]
+    if dataset in MFEAT:
+        return ["data/mfeat/mfeat.npz"]
     return [f"data/{CONFIG.data[dataset].make.screen}/profiles.parquet"] if dataset in BUNDLED else []
 
 
@@ -334,7 +338,9 @@ def figures_of(name):
 
 def evaluation(dataset):
     """How a data set is evaluated, for the prediction of costs: by kind the stages and options."""
-    if dataset in SIMULATIONS:
+    if dataset in MULTIBENCH:
+        kinds, references = {}, {}
+    elif dataset in SIMULATIONS:
         options = {"probe": CONFIG.probe.model_dump()}
         kinds, references = {"probes": ([*STAGES], options)}, {"probes": options}
     else:
@@ -386,7 +392,7 @@ def write_run_manifest():
 
 def starting_lines():
     """What is run and what is not, for the person who started it."""
-    stand_ins = f"; stand-ins for the paper's screens: {', '.join(BUNDLED)}" if BUNDLED else ""
+    stand_ins = f"; stand-ins for the paper's data: {', '.join(BUNDLED + MFEAT)}" if BUNDLED + MFEAT else ""
     lines = [f"Data sets: {', '.join(CONFIG.datasets)}{stand_ins}. Results go to {R}/."]
     if ELSEWHERE:
         lines.append(f"Defined, but not run by this config: {', '.join(ELSEWHERE)}.")
