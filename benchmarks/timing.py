@@ -11,7 +11,7 @@ import torch
 from flops import BATCH, DIMENSIONS, HIDDEN, WIDTH
 
 from disentangledssl.batches import CHUNK, Augmentation, EpochSize, Feed, FoldData
-from disentangledssl.methods import BaseMethod, Layout, load_method
+from disentangledssl.methods import STRUCTURE, BaseMethod, Layout, load_method
 from disentangledssl.settings import STAGE_SETTINGS, TrainingSettings
 from disentangledssl.streams import Stream
 from disentangledssl.training import train
@@ -70,10 +70,10 @@ def build(method: str, views, runs: int = 1, **others) -> tuple[BaseMethod, Feed
     if starts:
         layout = Layout(
             cycled, [stream], [0] * runs, [str(k) for k in range(starts)],
-            settings.model_dump(include={"hidden", "layers", "dimensions"}),
+            settings.model_dump(include=set(STRUCTURE)),
             [k * starts // runs for k in range(runs)], [0] * starts,
         )  # fmt: skip
-    model = load_method(method)(tuple(view.shape[1] for view in views), settings, layout)
+    model = load_method(method)(tuple(view.shape[1:] for view in views), settings, layout)
     model.initialise()
     for name in ("zc1", "zc2") if starts else ():
         getattr(model, name).initialise([stream] * starts, name, 0.05)

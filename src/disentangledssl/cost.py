@@ -29,7 +29,7 @@ from disentangledssl.calibration import (
 )
 from disentangledssl.dataset import read_dataset
 from disentangledssl.files import atomic
-from disentangledssl.methods import Layout, load_method
+from disentangledssl.methods import STRUCTURE, Layout, Shape, load_method
 from disentangledssl.settings import STAGE_SETTINGS
 from disentangledssl.streams import Stream
 from disentangledssl.training import epoch_size
@@ -82,14 +82,14 @@ def makespan(jobs: Sequence[Job], cores: int) -> float:
 
 
 def stack_bytes(
-    stage: str, settings: Mapping, sizes: tuple[int, int], runs: Sequence[Mapping[str, Any]], step1: Mapping
+    stage: str, settings: Mapping, shapes: tuple[Shape, Shape], runs: Sequence[Mapping[str, Any]], step1: Mapping
 ) -> int:
     """Return the bytes of a stack's weights, which are never allocated; step 2 starts from models of ``step1``."""
     starts, none = start_runs(runs), [0] * len(runs)
-    shape = {name: step1[name] for name in ("hidden", "layers", "dimensions")} if starts else {}
+    shape = {name: step1[name] for name in STRUCTURE} if starts else {}
     layout = Layout({}, [Stream("", 0, 0)], none, [""] * len(starts), shape, none, [0] * len(starts))
     with torch.device("meta"):
-        model = load_method(stage)(sizes, STAGE_SETTINGS[stage].model_validate(settings), layout)
+        model = load_method(stage)(shapes, STAGE_SETTINGS[stage].model_validate(settings), layout)
     return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
@@ -135,10 +135,10 @@ class Costs:
         self.datasets, self.results = datasets, results
         self.device, self.cores, self.threads, self.seconds = device, cores, min(threads, cores), seconds
         self.beside = 1 if device == "cuda" else max(1, cores // threads)  # training jobs at a time
-        self.sizes, self.pairs, self.facts, self.epochs = {}, {}, {}, {}
+        self.shapes, self.pairs, self.facts, self.epochs = {}, {}, {}, {}
         for name, one in datasets.items():
             dataset = read_dataset(one["folder"])
-            self.sizes[name] = tuple(view.shape[1] for view in dataset.views)
+            self.shapes[name] = dataset.shapes
             self.pairs[name] = len(dataset.ids)
             # What is true of some data only (Gaussian, pure dimensions) decides what is measured of them.
             self.facts[name] = sorted(fact for fact, value in dataset.info.items() if value and fact != "name")
@@ -160,11 +160,11 @@ class Costs:
             {key: value for key, value in one.items() if key not in ("epochs", "learning_rate")}
             for one in (stack["settings"], self.step1.get(name, {}) if stack["stage"] == "step2" else {})
         ]
-        return json.dumps([stack["stage"], settings, self.sizes[name], self.pairs[name]])
+        return json.dumps([stack["stage"], settings, self.shapes[name], self.pairs[name]])
 
     def evaluation(self, name: str, kind: str, stage: str = "references") -> tuple:
         """Name what the time of evaluating a run of a stage, or the reference rows, depends on."""
-        return kind, stage, self.sizes[name], self.pairs[name], *self.facts[name]
+        return kind, stage, self.shapes[name], self.pairs[name], *self.facts[name]
 
     def calibrate(self) -> None:
         """Measure every shape of stack, evaluation and reference rows."""
@@ -272,7 +272,7 @@ class Costs:
     def bytes(self, stack: Mapping) -> int:
         """Return the bytes of a stack's weights."""
         step1 = self.step1.get(stack["dataset"], {})
-        return stack_bytes(stack["stage"], stack["settings"], self.sizes[stack["dataset"]], stack["runs"], step1)
+        return stack_bytes(stack["stage"], stack["settings"], self.shapes[stack["dataset"]], stack["runs"], step1)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the prediction: a row a data set and stage, the rest of each data set, all, and what is left."""

@@ -78,6 +78,12 @@ class PairedDataset:
     latents: Mapping[str, np.ndarray] | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shape of a row of each view: ``(features,)``."""
+        first, second = (view.shape[1:] for view in self.views)
+        return first, second
+
     def pairs_in(self, fold: int, split: str) -> np.ndarray:
         """Return the positions of the pairs of one split of one fold."""
         return np.flatnonzero(self.folds[fold] == split)

@@ -158,7 +158,7 @@ class Decoders(BaseMethod):
     ):
         of_decoder = [stream for stream in layout.stream_of_run for _ in kinds]
         inputs = sum(widths.values())
-        super().__init__((inputs, features), settings, Layout({}, layout.streams, of_decoder))
+        super().__init__(((inputs,), (features,)), settings, Layout({}, layout.streams, of_decoder))
         self.kinds, self.stream_of_run = list(kinds), list(layout.stream_of_run)
         names = [name for name, width in widths.items() for _ in range(width)]
         self.columns = {name: slice(names.index(name), names.index(name) + width) for name, width in widths.items()}
@@ -178,7 +178,7 @@ class Decoders(BaseMethod):
             for place, stream in enumerate(self.layout.stream_of_run):
                 kind = place % len(self.kinds)
                 seen = self.seen[kind].nonzero()[:, 0]
-                single = StackedMLP(1, [len(seen), self.settings.hidden, self.sizes[1]])
+                single = StackedMLP(1, [len(seen), self.settings.hidden, *self.shapes[1]])
                 single.initialise(
                     [self.layout.streams[stream]], f"decoder {self.kinds[kind]}", self.settings.weight_std
                 )

@@ -58,15 +58,25 @@ class StackedMLP(nn.Module):
                     bias[run] = torch.empty(bias.shape[1:]).uniform_(-bound, bound, generator=draws)
         return self
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Encode ``(runs, batch, inputs)`` into ``(runs, batch, outputs)`` of the parameters' own type."""
+    @property
+    def outputs(self) -> int:
+        """Width of what comes out."""
+        return self.layers[-1][1]
+
+    def forward(self, x: torch.Tensor, zc: torch.Tensor | None = None) -> torch.Tensor:
+        """Encode ``(runs, batch, inputs)`` into ``(runs, batch, outputs)`` of the parameters' own type.
+
+        With ``zc`` the inputs are those of both, side by side.
+        """
+        x = x if zc is None else torch.cat([x, zc], dim=-1)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
             for layer, (weight, bias) in enumerate(self._unpadded()):
                 x = torch.baddbmm(bias, torch.relu_(x) if layer else x, weight)
         return x.to(self.biases[0].dtype)
 
-    def single(self, run: int, x: torch.Tensor) -> torch.Tensor:
+    def single(self, run: int, x: torch.Tensor, zc: torch.Tensor | None = None) -> torch.Tensor:
         """Encode ``(rows, inputs)`` with the network of one run into ``(rows, outputs)``."""
+        x = x if zc is None else torch.cat([x, zc], dim=-1)
         for layer, (weight, bias) in enumerate(self._unpadded()):
             x = torch.addmm(bias[run], torch.relu_(x) if layer else x, weight[run])
         return x

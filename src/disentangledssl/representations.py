@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,23 +41,23 @@ class Models:
     Raises
     ------
     InputError
-        If the file is damaged or was trained on views of other widths.
+        If the file is damaged or was trained on views of other shapes.
     """
 
     def __init__(self, path: str | os.PathLike[str], dataset: PairedDataset, device: str = "cpu"):
         self.path = path
         tensors, info = load_models(path)
-        sizes = tuple(view.shape[1] for view in dataset.views)
-        if tuple(info["sizes"]) != sizes:
+        trained_on = info.get("shapes", [])
+        if [tuple(shape) for shape in trained_on] != list(dataset.shapes):
+            seen, given = (" and ".join(map(_in_words, shapes)) or "others" for shapes in (trained_on, dataset.shapes))
             raise InputError(
-                path, "", f"was trained on views of widths {info['sizes']}, the data set has {list(sizes)}",
-                "train it again on these data",
-            )  # fmt: skip
+                path, "", f"was trained on views of {seen}, the data set has {given}", "train it again on these data"
+            )
         self.runs: list[dict[str, Any]] = info["runs"]
         self.dataset, self.device = dataset, torch.device(device)
         self.scaling = tuple(ScalingSettings.model_validate(one) for one in info["scaling"])
         self.settings = STAGE_SETTINGS[info["method"]].model_validate(info["settings"])
-        self.method = load_method(info["method"])(sizes, self.settings, Layout(**info["layout"]))
+        self.method = load_method(info["method"])(dataset.shapes, self.settings, Layout(**info["layout"]))
         self.method.load_state_dict(tensors)
         self.method.to(self.device)
         self._scaled: tuple[int, tuple[torch.Tensor, torch.Tensor]] | None = None
@@ -132,6 +133,16 @@ class Models:
             name: codes[self.dataset.rows[int(name[-1]) - 1]]
             for name, codes in self.represent_views(index).items()
         }
+
+
+def _in_words(shape: Sequence[int]) -> str:
+    """Say what a view's rows are.
+
+    >>> _in_words((50, 300)), _in_words([47])
+    ('50 steps of 300 features', '47 features')
+    """
+    *steps, features = shape
+    return "".join(f"{count} steps of " for count in steps) + f"{features} features"
 
 
 def write_representations(models: Path, dataset: PairedDataset, run: str, out: Path) -> None:

@@ -18,7 +18,7 @@ from disentangledssl.checkpoints import fingerprint, load_checkpoint, load_model
 from disentangledssl.dataset import PairedDataset, read_dataset
 from disentangledssl.errors import InputError
 from disentangledssl.files import read_json, write_table
-from disentangledssl.methods import BaseMethod, Layout, load_method
+from disentangledssl.methods import STRUCTURE, BaseMethod, Layout, load_method
 from disentangledssl.optimiser import Adam
 from disentangledssl.progress import Progress
 from disentangledssl.scaling import scale_fold
@@ -133,7 +133,7 @@ def assemble(
         folds = {k: _fold_data(dataset, k, scaling, device) for k in sorted({run["fold"] for run in runs})}
         size = epoch_size(dataset, folder, settings)
         layout, start_tensors, start_status = _lay_out(dataset, runs, starts)
-    model = load_method(method)(tuple(view.shape[1] for view in dataset.views), settings, layout)
+    model = load_method(method)(dataset.shapes, settings, layout)
     model.load_state_dict(start_tensors, strict=False)
     model.initialise()
     model.to(device)
@@ -161,7 +161,7 @@ def save_stack(
     """Write a stack's weights with all that is needed to use them; ``runs`` tell the status of each."""
     info = {
         "method": type(model).__module__.rpartition(".")[2], "dataset": dataset.info.get("name"),
-        "sizes": model.sizes, "settings": model.settings.model_dump(),
+        "shapes": model.shapes, "settings": model.settings.model_dump(),
         "scaling": [one.model_dump() for one in scaling], "layout": model.layout.__dict__, "runs": list(runs),
     }  # fmt: skip
     save_models(models, model.state_dict(), info)
@@ -414,7 +414,7 @@ def _lay_out(
     keys = list(zip(wanted, layout["stream_of_run"], strict=True))
     distinct = list(dict.fromkeys(keys))
     found: dict[tuple, tuple[dict[str, Any], dict[str, torch.Tensor]]] = {}
-    shape: dict[str, int] = {}
+    shape: dict[str, Any] = {}
 
     def key(start: Mapping[str, Any]) -> tuple:
         return start["beta_value"], start["fold"], start["seed"]
@@ -425,7 +425,7 @@ def _lay_out(
         chosen = [start for start in info["runs"] if key(start) in needed]
         for index, start in enumerate(chosen):
             found[key(start)] = (start, {name: tensor[index] for name, tensor in weights.items()})
-        shape = {name: info["settings"][name] for name in ("hidden", "layers", "dimensions")}
+        shape = {name: info["settings"][name] for name in STRUCTURE}
     for run, start in zip(runs, wanted, strict=True):
         if start not in found:
             raise InputError(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 
 from disentangledssl.batches import Batch
-from disentangledssl.methods import BaseMethod, Layout, load_method
+from disentangledssl.methods import STRUCTURE, BaseMethod, Layout, load_method
 from disentangledssl.settings import STAGE_SETTINGS
 from disentangledssl.streams import Stream
 from disentangledssl.vmf import noise_around_first_axis
 
-SIZES, BATCH, DIMENSIONS = (9, 6), 7, 5
+SHAPES, BATCH, DIMENSIONS = ((9,), (6,)), 7, 5
 STREAMS = [Stream("tiny", 0, 0), Stream("tiny", 0, 1)]
 STREAM_OF_RUN = [0, 0, 1, 1]
 RUNS = range(len(STREAM_OF_RUN))
@@ -34,9 +34,9 @@ def build(stage: str, small, *, starts=SHARED, hyperparameters=None, **settings)
     checked = STAGE_SETTINGS[stage](**small(stage, **(sizes | settings)))
     more = {}
     if stage == "step2":
-        more = {**starts, "start_shape": checked.model_dump(include={"hidden", "layers", "dimensions"})}
+        more = {**starts, "start_shape": checked.model_dump(include=set(STRUCTURE))}
     layout = Layout(hyperparameters or HYPERPARAMETERS[stage], STREAMS, STREAM_OF_RUN, **more)
-    method = load_method(stage)(SIZES, checked, layout)
+    method = load_method(stage)(SHAPES, checked, layout)
     if stage == "step2":
         for name in ("zc1", "zc2"):
             streams = [STREAMS[k] for k in layout.stream_of_start]
@@ -49,10 +49,10 @@ def draw_batch(method: BaseMethod, seed: int = 0) -> Batch:
     """Draw a mini-batch with all that a method asks for."""
     draws = torch.Generator().manual_seed(seed)
 
-    def normal(size: int) -> torch.Tensor:
-        return torch.randn(len(STREAMS), BATCH, size, generator=draws, dtype=torch.float64)
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(len(STREAMS), BATCH, *shape, generator=draws, dtype=torch.float64)
 
-    x, v = (tuple(normal(size) for size in SIZES) for _ in range(2))
+    x, v = (tuple(normal(*shape) for shape in SHAPES) for _ in range(2))
     kappa = getattr(method.settings, "kappa", None)
     noise = (normal(DIMENSIONS) for _ in method.noise)
     return Batch(

@@ -33,7 +33,7 @@ def tensors():
     return {"zc1.weights.0": torch.arange(12.0).reshape(2, 2, 3), "zc1.biases.0": torch.ones(2, 1, 16)}
 
 
-INFO = {"method": "step1", "runs": [{"id": "beta=1,seed=0", "beta_value": 1.0}], "sizes": [2, 3]}
+INFO = {"method": "step1", "runs": [{"id": "beta=1,seed=0", "beta_value": 1.0}], "shapes": [[2], [3]]}
 
 
 # ---------------------------------------------------------------- fingerprint

@@ -138,8 +138,8 @@ def test_a_job_that_waits_for_what_is_not_there_is_named():
 @pytest.mark.parametrize("stage", RUNS)
 def test_bytes_are_those_of_the_file(trained, tiny, stage):
     tensors, _ = load_models(trained[stage])
-    sizes = tuple(view.shape[1] for view in read_dataset(tiny).views)
-    predicted = stack_bytes(stage, settings(stage), sizes, RUNS[stage], settings("step1"))
+    shapes = read_dataset(tiny).shapes
+    predicted = stack_bytes(stage, settings(stage), shapes, RUNS[stage], settings("step1"))
     assert predicted == sum(tensor.nbytes for tensor in tensors.values())
     assert 0 < trained[stage].stat().st_size - predicted < 8000
 

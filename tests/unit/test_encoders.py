@@ -70,6 +70,15 @@ def test_single_is_forward(widths):
         torch.testing.assert_close(encoder.single(run, x), whole[run])
 
 
+def test_a_code_beside_the_view_is_more_inputs():
+    encoder = stack(3, (9, 8, 5))
+    draws = torch.Generator().manual_seed(0)
+    x, code = torch.randn(3, 4, 6, generator=draws), torch.randn(3, 4, 3, generator=draws)
+    assert encoder.outputs == 5
+    assert torch.equal(encoder(x, code), encoder(torch.cat([x, code], dim=-1)))
+    assert torch.equal(encoder.single(1, x[1], code[1]), encoder.single(1, torch.cat([x[1], code[1]], dim=-1)))
+
+
 def test_a_run_reads_its_own_weights_only():
     encoder = stack(3, (6, 8, 5))
     x = torch.randn(3, 4, 6, generator=torch.Generator().manual_seed(0))

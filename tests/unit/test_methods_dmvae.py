@@ -6,7 +6,7 @@ import literal
 import numpy as np
 import pytest
 import torch
-from miniature import BATCH, DIMENSIONS, HYPERPARAMETERS, RUNS, SIZES, build, draw_batch, noise_of, views_of
+from miniature import BATCH, DIMENSIONS, HYPERPARAMETERS, RUNS, SHAPES, build, draw_batch, noise_of, views_of
 
 LAM = HYPERPARAMETERS["dmvae"]["lam"]
 DEFAULT = {"prior_expert": False, "cross_kl": "own", "info_nce_weight": 0.0}
@@ -171,7 +171,7 @@ def test_the_cross_reconstruction_takes_the_shared_code_of_the_other_view(method
 def test_networks_have_the_layers_asked_for(small):
     method = build("dmvae", small, layers=2, hidden=8)
     for m in (1, 2):
-        size = SIZES[m - 1]
+        (size,) = SHAPES[m - 1]
         assert getattr(method, f"encoder{m}").layers == [(size, 8), (8, 4 * DIMENSIONS)]
         assert getattr(method, f"decoder{m}").layers == [(2 * DIMENSIONS, 8), (8, size)]
 

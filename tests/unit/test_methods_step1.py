@@ -6,7 +6,7 @@ import literal
 import numpy as np
 import pytest
 import torch
-from miniature import BATCH, HYPERPARAMETERS, RUNS, SIZES, build, draw_batch, noise_of, views_of
+from miniature import BATCH, HYPERPARAMETERS, RUNS, SHAPES, build, draw_batch, noise_of, views_of
 
 BETAS = HYPERPARAMETERS["step1"]["beta"]
 
@@ -59,7 +59,7 @@ def test_representations_are_raw_outputs_of_one_run(method, batch):
 
 def test_both_views_have_encoders_of_their_own(method):
     assert not torch.equal(method.zc1.biases[0], method.zc2.biases[0])
-    assert [encoder.layers[0][0] for encoder in (method.zc1, method.zc2)] == list(SIZES)
+    assert [(encoder.layers[0][0],) for encoder in (method.zc1, method.zc2)] == list(SHAPES)
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])

@@ -36,13 +36,15 @@ def test_loss_is_the_literal_one(small, batch, run, kind):
 def test_the_specific_encoder_sees_the_view_and_its_own_raw_zc(method, batch):
     seen = {}
     for name in ("zs1", "zs2"):
-        getattr(method, name).register_forward_pre_hook(lambda _, args, name=name: seen.update({name: args[0]}))
+        getattr(method, name).register_forward_pre_hook(lambda _, args, name=name: seen.update({name: args}))
     method.losses(batch)
     for m in (1, 2):
         for run in RUNS:
             both = torch.cat([batch.x[m - 1], batch.v[m - 1]], dim=1)[STREAM_OF_RUN[run]]
             zc = getattr(method, f"zc{m}").single(SHARED["start_of_run"][run], both)
-            torch.testing.assert_close(seen[f"zs{m}"][run], torch.cat([both, zc], dim=1))
+            view, code = seen[f"zs{m}"]
+            torch.testing.assert_close(view[run], both)
+            torch.testing.assert_close(code[run], zc)
             assert not torch.allclose(zc.norm(dim=1), torch.ones(2 * BATCH, dtype=torch.float64), atol=0.01)
 
 

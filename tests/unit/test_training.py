@@ -346,7 +346,7 @@ def in_float64(tiny, small, **others):
         augmentation=(Augmentation(0.01, 0.1),) * 2, second_version=False,
         noise=load_method("step1").noise, dimensions=settings.dimensions, kappa=settings.kappa,
     )  # fmt: skip
-    method = load_method("step1")((30, 17), settings, layout)
+    method = load_method("step1")(((30,), (17,)), settings, layout)
     method.initialise()
     return method.double(), feed, settings
 
@@ -422,7 +422,7 @@ def test_training_learns(train_in, small, tmp_path):
 
 def test_info_says_what_was_trained(train_in, small, tmp_path):
     out = train_in(tmp_path, "step1", STEP1)
-    assert (out.info["method"], out.info["dataset"], out.info["sizes"]) == ("step1", "tiny", [30, 17])
+    assert (out.info["method"], out.info["dataset"], out.info["shapes"]) == ("step1", "tiny", [[30], [17]])
     assert out.info["settings"] == small("step1")
     assert [run["id"] for run in out.info["runs"]] == [run["id"] for run in STEP1]
     assert all(run["status"] == "trained" for run in out.info["runs"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,6 +17,9 @@ from torch import nn
 from disentangledssl.encoders import StackedMLP
 from disentangledssl.settings import TrainingSettings
 from disentangledssl.streams import Stream
+
+STRUCTURE = ("hidden", "layers", "dimensions")  # settings that decide what an encoder of a view is
+Shape = tuple[int, ...]  # of a view: (features,)
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ class Layout:
     stream_of_run : list of int
     starts : list of str
         Ids of the distinct runs of an earlier stage that the runs start from (step 2).
-    start_shape : mapping of str to int
-        ``hidden``, ``layers`` and ``dimensions`` of their encoders.
+    start_shape : mapping
+        The settings of ``STRUCTURE`` that their encoders were built with.
     start_of_run : list of int
     stream_of_start : list of int
     """
@@ -41,7 +45,7 @@ class Layout:
     streams: list[Stream]
     stream_of_run: list[int]
     starts: list[str] = field(default_factory=list)
-    start_shape: dict[str, int] = field(default_factory=dict)
+    start_shape: dict[str, Any] = field(default_factory=dict)
     start_of_run: list[int] = field(default_factory=list)
     stream_of_start: list[int] = field(default_factory=list)
 
@@ -51,6 +55,8 @@ class BaseMethod(nn.Module):
 
     Attributes
     ----------
+    shapes : pair of Shape
+        Of the views.
     second_version : bool
         Whether ``losses`` needs a second augmented version of each view.
     noise : tuple of (purpose, view)
@@ -67,16 +73,17 @@ class BaseMethod(nn.Module):
     trained: tuple[str, ...] = ()
     annealed = True
 
-    def __init__(self, sizes: tuple[int, int], settings: TrainingSettings, layout: Layout):
+    def __init__(self, shapes: tuple[Shape, Shape], settings: TrainingSettings, layout: Layout):
         super().__init__()
-        self.sizes, self.settings, self.layout = sizes, settings, layout
+        self.shapes, self.settings, self.layout = shapes, settings, layout
         for name, values in layout.hyperparameters.items():
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
 
-    def encoder(self, runs: int, inputs: int) -> StackedMLP:
-        """Build one encoder for so many runs (App. H.1)."""
-        s = self.settings
-        return mlp(runs, inputs, s.hidden, s.layers, s.dimensions, s.precision)
+    def encoder(self, shape: Shape, *, beside: int = 0) -> StackedMLP:
+        """Build the encoder of a view for every run; a specific one sees a code of width ``beside``, too."""
+        settings, runs = self.settings, len(self.layout.stream_of_run)
+        structure = {name: getattr(settings, name) for name in STRUCTURE}
+        return build_encoder(runs, shape, **structure, precision=settings.precision, beside=beside)
 
     def initialise(self) -> None:
         """Draw the initial values of every trained encoder from the streams of its runs."""
@@ -110,15 +117,14 @@ class FourEncoders(BaseMethod):
     second_version = True
     trained: tuple[str, ...] = ("zc1", "zc2", "zs1", "zs2")
 
-    def __init__(self, sizes: tuple[int, int], settings: TrainingSettings, layout: Layout):
-        super().__init__(sizes, settings, layout)
+    def __init__(self, shapes: tuple[Shape, Shape], settings: TrainingSettings, layout: Layout):
+        super().__init__(shapes, settings, layout)
         self.zc1, self.zc2 = self.shared_encoders()
-        width, runs = self.zc1.layers[-1][1], len(layout.stream_of_run)
-        self.zs1, self.zs2 = (self.encoder(runs, size + width) for size in sizes)
+        self.zs1, self.zs2 = (self.encoder(shape, beside=self.zc1.outputs) for shape in shapes)
 
     def shared_encoders(self) -> tuple[StackedMLP, StackedMLP]:
         """Build zc1 and zc2."""
-        first, second = (self.encoder(len(self.layout.stream_of_run), size) for size in self.sizes)
+        first, second = (self.encoder(shape) for shape in self.shapes)
         return first, second
 
     def encode_shared(self, encoder: StackedMLP, views: torch.Tensor) -> torch.Tensor:
@@ -135,21 +141,36 @@ class FourEncoders(BaseMethod):
         for shared, specific, x, v in zip((self.zc1, self.zc2), (self.zs1, self.zs2), batch.x, batch.v, strict=True):
             both = torch.cat([x, v], dim=1)
             zc.append(self.encode_shared(shared, both))
-            zs.append(specific(torch.cat([spread(both, self.layout.stream_of_run), zc[-1]], dim=-1)))
+            zs.append(specific(spread(both, self.layout.stream_of_run), zc[-1]))
         return zc, zs
 
     def represent(self, run, x):
         shared = self.shared_network(run)
         zc = [encoder.single(shared, view) for encoder, view in zip((self.zc1, self.zc2), x, strict=True)]
-        zs = [
-            encoder.single(run, torch.cat([view, code], dim=-1))
-            for encoder, view, code in zip((self.zs1, self.zs2), x, zc, strict=True)
-        ]
+        zs = [encoder.single(run, view, code) for encoder, view, code in zip((self.zs1, self.zs2), x, zc, strict=True)]
         return {"zc1": zc[0], "zc2": zc[1], "zs1": zs[0], "zs2": zs[1]}
 
 
+def build_encoder(
+    runs: int, shape: Shape, *, hidden: int, layers: int, dimensions: int, precision: str = "float32", beside: int = 0
+) -> StackedMLP:
+    """Build the encoder of views of one shape (App. H.1).
+
+    Parameters
+    ----------
+    runs : int
+    shape : Shape
+        Of a view.
+    hidden, layers, dimensions, precision
+        See ``TrainingSettings``.
+    beside : int
+        Width of a code that is seen beside the view.
+    """
+    return mlp(runs, shape[0] + beside, hidden, layers, dimensions, precision)
+
+
 def mlp(runs: int, inputs: int, hidden: int, layers: int, dimensions: int, precision: str = "float32") -> StackedMLP:
-    """Build an encoder of so many linear layers."""
+    """Build a network of so many linear layers."""
     return StackedMLP(runs, [inputs, *[hidden] * (layers - 1), dimensions], precision)
 
 

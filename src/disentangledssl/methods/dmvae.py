@@ -29,14 +29,14 @@ class Method(BaseMethod):
     noise = (("private", 1), ("private", 2), ("shared", 1), ("shared", 2), ("joint", 0))
     trained = ("encoder1", "encoder2", "decoder1", "decoder2")
 
-    def __init__(self, sizes, settings, layout):
-        super().__init__(sizes, settings, layout)
+    def __init__(self, shapes, settings, layout):
+        super().__init__(shapes, settings, layout)
         runs, s = len(layout.stream_of_run), settings
         self.encoder1, self.encoder2 = (
-            mlp(runs, size, s.hidden, s.layers, 4 * s.dimensions, s.precision) for size in sizes
+            mlp(runs, size, s.hidden, s.layers, 4 * s.dimensions, s.precision) for (size,) in shapes
         )
         self.decoder1, self.decoder2 = (
-            mlp(runs, 2 * s.dimensions, s.hidden, s.layers, size, s.precision) for size in sizes
+            mlp(runs, 2 * s.dimensions, s.hidden, s.layers, size, s.precision) for (size,) in shapes
         )
 
     def losses(self, batch):

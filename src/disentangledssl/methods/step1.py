@@ -17,10 +17,9 @@ class Method(BaseMethod):
     noise = (("sample", 1), ("sample", 2))
     trained = ("zc1", "zc2")
 
-    def __init__(self, sizes, settings, layout):
-        super().__init__(sizes, settings, layout)
-        runs = len(layout.stream_of_run)
-        self.zc1, self.zc2 = self.encoder(runs, sizes[0]), self.encoder(runs, sizes[1])
+    def __init__(self, shapes, settings, layout):
+        super().__init__(shapes, settings, layout)
+        self.zc1, self.zc2 = (self.encoder(shape) for shape in shapes)
 
     def losses(self, batch):
         means = self.means(batch)

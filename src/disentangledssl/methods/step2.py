@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-from disentangledssl.methods import FourEncoders, mlp, spread
+from disentangledssl.methods import FourEncoders, build_encoder, spread
 from disentangledssl.objectives import info_nce, orthogonality
 from disentangledssl.vmf import direction
 
@@ -22,11 +22,10 @@ class Method(FourEncoders):
 
     def shared_encoders(self):
         # As step 1 made them, whatever the shape of this stage's own encoders.
+        starts, precision = len(self.layout.starts), self.settings.precision
         return tuple(
-            mlp(
-                len(self.layout.starts), size, **self.layout.start_shape, precision=self.settings.precision
-            ).requires_grad_(False)
-            for size in self.sizes
+            build_encoder(starts, shape, **self.layout.start_shape, precision=precision).requires_grad_(False)
+            for shape in self.shapes
         )
 
     def encode_shared(self, encoder, views):
