@@ -3,7 +3,8 @@
 A data set is a folder of four Parquet files, and a fifth of what is known besides: molecules or true latents.
 
 ``view1.parquet``, ``view2.parquet``
-    ``id`` (text, unique), then one float32 column a feature.
+    ``id`` (text, unique), then one float32 column a feature; or, of sequences, ``id``, ``length`` and ``sequence``
+    (see ``sequences``).
 ``pairs.parquet``
     ``id`` (text, unique), ``view1`` and ``view2`` (ids of rows of the two views), ``group``
     (text: what must never be divided between training and test, for example the molecule),
@@ -35,7 +36,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from disentangledssl.errors import InputError, first_few
-from disentangledssl.files import read_table, table_info, write_table
+from disentangledssl.files import open_table, read_table, table_info, write_table
+from disentangledssl.sequences import holds_sequences, read_lengths, read_sequences
 
 SPLITS = ("train", "validation", "test", "unused")
 LATENTS = ("zc", "zs1", "zs2")
@@ -49,7 +51,7 @@ class PairedDataset:
     Attributes
     ----------
     views : pair of arrays
-        ``(rows of the view, features)``, float32.
+        ``(rows of the view, features)``, or ``(rows, steps, features)`` of sequences, float32.
     rows : pair of arrays
         For each pair the row of each view, ``(pairs,)``.
     features : pair of lists
@@ -64,6 +66,9 @@ class PairedDataset:
         True latents where they are known, ``(pairs, dimensions)``.
     info : mapping
         ``name``, ``title``, ``stand_in`` and where the data come from.
+    lengths : pair of arrays or None
+        How many steps each sequence of a view has, ``(rows of the view,)``, int32; what is behind is 0. None of a view
+        without sequences.
     """
 
     views: tuple[np.ndarray, np.ndarray]
@@ -77,6 +82,7 @@ class PairedDataset:
     folds: tuple[np.ndarray, ...]
     latents: Mapping[str, np.ndarray] | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
+    lengths: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -122,7 +128,7 @@ def splits_table(ids: Sequence[str], folds: Sequence[Sequence[str]]) -> pa.Table
 
 
 def write_view(path: str | os.PathLike[str], ids, values, features, info=None) -> None:
-    """Write one view; see the module for its form."""
+    """Write one view; see the module for its form, and ``sequences.write_sequences`` for sequences."""
     write_table(path, view_table(ids, values, features), info)
 
 
@@ -136,13 +142,16 @@ def read_dataset(folder: str | os.PathLike[str]) -> PairedDataset:
         infinity, a duplicate id, views that do not pair, an empty split, a group in two splits.
     """
     folder = Path(folder)
-    views, features, view_ids = zip(*(read_view(folder / f"view{m}.parquet") for m in (1, 2)), strict=True)
+    view_paths = [folder / f"view{m}.parquet" for m in (1, 2)]
+    views, features, view_ids = zip(*map(read_view, view_paths), strict=True)
+    lengths = tuple(
+        read_lengths(view_path) if view.ndim == 3 else None for view_path, view in zip(view_paths, views, strict=True)
+    )
     path = folder / "pairs.parquet"
     pairs = read_pairs(path)
     ids = _text(pairs, "id")
     rows = tuple(
-        _look_up(path, f"view{m + 1}", _text(pairs, f"view{m + 1}"), view_ids[m], folder / f"view{m + 1}.parquet")
-        for m in (0, 1)
+        _look_up(path, f"view{m + 1}", _text(pairs, f"view{m + 1}"), view_ids[m], view_paths[m]) for m in (0, 1)
     )
     groups = _text(pairs, "group")
     folds = _read_splits(folder / "splits.parquet", path, ids, groups)
@@ -162,11 +171,22 @@ def read_dataset(folder: str | os.PathLike[str]) -> PairedDataset:
         folds=folds,
         latents=latents,
         info={"name": folder.name, "title": folder.name, "stand_in": False} | table_info(pairs),
+        lengths=lengths,
     )
 
 
 def read_view(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """Read and check one view: its values ``(rows, features)``, feature names and row ids."""
+    """Read and check one view: its values, feature names and row ids.
+
+    Values are ``(rows, features)``, or of sequences ``(rows, steps, features)``.
+    """
+    with open_table(path) as file:
+        sequences = holds_sequences(file.schema_arrow)
+    if sequences:
+        values, features = read_sequences(path)
+        ids = read_table(path, ["id"])
+        _check_ids(path, ids)
+        return values, features, _text(ids, "id")
     table = read_table(path)
     _check_ids(path, table)
     features = [name for name in table.column_names if name != "id"]
@@ -262,6 +282,8 @@ def _check_groups(path: Path, name: str, fold: np.ndarray, groups: np.ndarray) -
 
 def _read_latents(path: Path, pairs_path: Path, ids: np.ndarray) -> dict[str, np.ndarray]:
     values, features, latent_ids = read_view(path)
+    if values.ndim > 2:
+        raise InputError(path, "column sequence", "is not part of the contract", "latents have one column each")
     _check_same_ids(path, latent_ids, pairs_path, ids)
     latents = {}
     kinds = [feature.rpartition("_")[0] for feature in features]

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,18 +81,31 @@ def with_info(table: pa.Table, info: Mapping[str, Any] | None) -> pa.Table:
     return table.replace_schema_metadata({METADATA_KEY: json.dumps(info or {}, sort_keys=True).encode()})
 
 
-def read_table(path: str | os.PathLike[str]) -> pa.Table:
-    """Read a Parquet file.
+def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file, or only some columns of it.
 
     Raises
     ------
     InputError
         If the file is missing, cut short or not Parquet.
     """
+    with open_table(path) as file:
+        return file.read(columns)
+
+
+@contextmanager
+def open_table(path: str | os.PathLike[str]) -> Iterator[pq.ParquetFile]:
+    """Give a Parquet file to read from piece by piece.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, cut short or not Parquet, now or while the block reads it.
+    """
     try:
-        with phase("loading"):
-            # Not read_table, which trips over a column name that appears twice before it can be told.
-            return pq.ParquetFile(path, page_checksum_verification=True).read()
+        # Not read_table, which trips over a column name that appears twice before it can be told.
+        with phase("loading"), pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
     except FileNotFoundError:
         raise InputError(path, "", "no such file", "make it first, or correct the path") from None
     except (pa.ArrowException, OSError) as error:
