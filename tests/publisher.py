@@ -11,6 +11,27 @@ from typing import Any
 
 PAGE = b"<!DOCTYPE html>\n<html><head><title>Quota exceeded</title></head><body>Too many users</body></html>"
 
+# Google Drive's page when too many people asked for a file, and that in front of a large one; both with status 200.
+DRIVE_REFUSES = b"""<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head><body>
+<p class="uc-error-caption">Sorry, you can&#39;t view or download this file at this time.</p>
+<p class="uc-error-subcaption">Too many users have viewed or downloaded this file recently. Please try again later.</p>
+</body></html>"""
+DRIVE_ASKS = """<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning</title></head><body>
+<p class="uc-warning-subcaption">This file is too large for Google to scan for viruses.</p>
+<form id="download-form" action="{action}" method="get"><input type="submit" value="Download anyway"/>\
+<input type="hidden" name="id" value="{id}"><input type="hidden" name="export" value="download">\
+<input type="hidden" name="confirm" value="t"><input type="hidden" name="uuid" value="7d0c"></form></body></html>"""
+
+
+def drive_asks(publisher: Publisher, path: str, body: bytes) -> str:
+    """Put a file behind a page as Google Drive does; ``path`` is ``/uc?export=download&id=...``; give where it lies."""
+    drive_id = path.rpartition("id=")[2]
+    publisher.files[path] = DRIVE_ASKS.format(action=f"{publisher.url}/download", id=drive_id).encode()
+    publisher.headers[path] = {"Content-Type": "text/html; charset=utf-8"}
+    behind = f"/download?id={drive_id}&export=download&confirm=t&uuid=7d0c"
+    publisher.files[behind] = body
+    return behind
+
 
 @dataclass
 class Asked:

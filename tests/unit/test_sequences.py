@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -56,7 +57,7 @@ def test_what_is_on_disk_is_what_the_contract_says(path):
 @pytest.mark.parametrize("cuts", [[0, 5], [0, 1, 2, 5], [0, 0, 5], [0, 2, 2, 5]])
 def test_blocks_and_groups_of_rows_make_no_difference(tmp_path, monkeypatch, cuts):
     values = drawn()
-    blocks = [(IDS[a:b], values[a:b], LENGTHS[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    blocks = [(IDS[a:b], values[a:b], LENGTHS[a:b]) for a, b in itertools.pairwise(cuts)]
     monkeypatch.setattr(sequences, "GROUP_BYTES", 2 * 12 * 4)
     write_sequences(tmp_path / "view1.parquet", iter(blocks), STEPS, FEATURES)
     assert pq.ParquetFile(tmp_path / "view1.parquet").metadata.num_row_groups >= 3
@@ -106,7 +107,7 @@ def with_number(row, step, feature, value):
 
 
 def with_length(row, value, kind=None):
-    return lambda table: changed(length=pa.array(LENGTHS[:row] + [value] + LENGTHS[row + 1 :], kind or pa.int32()))(
+    return lambda table: changed(length=pa.array([*LENGTHS[:row], value, *LENGTHS[row + 1 :]], kind or pa.int32()))(
         table
     )
 

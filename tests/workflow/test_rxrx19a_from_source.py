@@ -31,6 +31,8 @@ def published(publisher, overlay, tmp_path, monkeypatch):
     publisher.files = {f"/{name}": content for name, content in publish(draw(alkanes=17)).items()}
     table = yaml.safe_load((REPOSITORY / "workflow/resources/sources.yaml").read_text())
     table["sources"]["rxrx19a"]["urls"] = [f"{publisher.url}/{{name}}"]
+    for file in table["sources"]["rxrx19a"]["files"]:
+        file.pop("about", None)  # of the true files
     (tmp_path / "sources.yaml").write_text(yaml.safe_dump(table))
     settings = {
         "datasets": ["rxrx19a"],

@@ -35,7 +35,7 @@ class SourceFile(Strict):
     name: str = Field(pattern=r"^[^/\s][^\s]*[^/\s]$", description="path below the source's folder")
     what: str = Field(min_length=1, description="what it holds, in a few words")
     bytes: int | None = Field(default=None, ge=1, description="exact size, checked; null = unknown")
-    about: int | None = Field(default=None, ge=1, description="rough size, for lists only")
+    about: int | None = Field(default=None, ge=1, description="rough size; less than nine tenths of it is refused")
     digest: Digest | None = Field(default=None, description="<algorithm>:<hexadecimal>; null = trusted on first use")
     packed_on_request: bool = Field(
         default=False, description="a zip that is packed anew each time: what is in it is compared, not its bytes"

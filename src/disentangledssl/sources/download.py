@@ -36,6 +36,7 @@ from disentangledssl.config import DownloadSettings
 from disentangledssl.errors import InputError
 from disentangledssl.files import read_json, write_json
 from disentangledssl.sources.catalogue import Source, load_catalogue, spell_bytes
+from disentangledssl.sources.drive import address_behind, is_drive
 
 FIRST_USE = "downloads.lock.json"
 TEMPORARY = (429, 500, 502, 503, 504)
@@ -43,6 +44,8 @@ BACKOFF = 1.0  # seconds; the waits are 0, 2, 4, 8, ... of them
 PROGRESS = 2**20  # bytes; a connection that brought so many has earned new attempts
 CHUNK = 2**16  # bytes that a kill or a silence can cost
 SECONDS_BETWEEN_LINES = 10
+PAGE_BYTES = 2**20  # more than any page of Google Drive
+LEAST = 0.9  # of a size that is known roughly
 # What files of these kinds begin with: a page or a message that came instead does not.
 BEGINNINGS = {".gz": b"\x1f\x8b", ".zip": b"PK", ".png": b"\x89PNG", ".pk": b"\x80", ".pkl": b"\x80"}
 
@@ -154,6 +157,10 @@ def _from_anywhere(
     places = "; ".join(f"{urlsplit(url).netloc}: {problem}" for url, problem in refused)
     page = f"look on {source.settings.page} whether it moved, or " if source.settings.page else ""
     mend = f"{page}fetch it in a browser and put it at {by_hand}"
+    if is_drive(refused[-1][0]):
+        mend = (
+            f"wait a day if too many asked for it, or fetch it in a browser from {refused[-1][0]}, put it at {by_hand}"
+        )
     raise InputError(target, "", f"could not be fetched ({places})", refused[-1][1].mend or mend)
 
 
@@ -229,6 +236,18 @@ class Transfer:
         raise Refused(f"{status} {response.reason}, to a request for the whole file")
 
     def _get(self, url: str, headers: Mapping[str, str]) -> requests.Response:
+        if is_drive(url):
+            # Without a Range, which would be one of the page.
+            with self._ask(url, {}) as response:
+                if response.status_code == 200 and response.headers.get("Content-Type", "").startswith("text/html"):
+                    page = response.raw.read(PAGE_BYTES, decode_content=True).decode(errors="replace")
+                    try:
+                        url = address_behind(page)
+                    except ValueError as said:
+                        raise Refused(f'Google Drive sent a web page ("{said}") in place of the file') from None
+        return self._ask(url, headers)
+
+    def _ask(self, url: str, headers: Mapping[str, str]) -> requests.Response:
         proxies = {"http": self.settings.proxy, "https": self.settings.proxy} if self.settings.proxy else None
         seconds = self.settings.timeout_seconds
         return self.session.get(url, stream=True, headers=dict(headers), proxies=proxies, timeout=(seconds, seconds))
@@ -319,6 +338,8 @@ def check(path: Path, source: Source, target: Path, origin: str, headers: Mappin
         raise Refused(f"holds {size} bytes, not {file.bytes}")
     if not size:
         raise Refused("is empty")
+    if file.about is not None and not file.fields and size < LEAST * file.about:
+        raise Refused(f"holds {spell_bytes(size)}, not about {spell_bytes(file.about)}")
     with path.open("rb") as opened:
         _check_beginning(opened.read(2**13), source)
     if file.digest:
