@@ -92,7 +92,7 @@ def test_its_quota_is_used_up(get, publisher, tmp_path):
     publisher.files[ASK] = DRIVE_REFUSES
     said = refusal(get)
     assert '"Too many users have viewed or downloaded this file recently") in place of the file)' in said
-    assert f"{SECOND}{publisher.url}{ASK}, put it at {tmp_path}/by_hand/mosi/mosi_data.pkl." in said
+    assert f"{SECOND}{publisher.url}{ASK} and put it at {tmp_path}/by_hand/mosi/mosi_data.pkl." in said
     assert left(tmp_path) == []
     # What is placed there is taken.
     (tmp_path / "by_hand/mosi").mkdir(parents=True)
