@@ -159,6 +159,34 @@ class MfeatSource(Strict):
     view2: MfeatView = Field(description="fou: Fourier, 76; zer: Zernike moments, 47; mor: morphology, 6")
 
 
+class SentimentSource(Strict):
+    """CMU-MOSI or CMU-MOSEI, vision and text, from the file of MultiBench."""
+
+    set: Literal["mosi", "mosei"]
+    neutral: Literal["positive", "negative"] = Field(
+        description="which class a sentiment of 0 has; positive: FactorCL's; negative: that of MultiBench's loader"
+    )
+
+
+class ClipsSource(Strict):
+    """UR-FUNNY or MUStARD, vision and text, from the file of MultiBench."""
+
+    set: Literal["ur_funny", "mustard"]
+
+
+class MimicSource(Strict):
+    """MIMIC-III, static features and hourly measurements, from the file that MultiBench's authors send."""
+
+    set: Literal["mimic"]
+    task: int = Field(ge=0, le=19, description="which group of ICD-9 codes is the label; 7 is FactorCL's")
+
+
+class MustardTextSource(Strict):
+    """The text of MUStARD, what was said and what before it: a bundled stand-in for MultiBench."""
+
+    set: Literal["mustard_text"]
+
+
 class SplitSettings(Strict):
     """How pairs are divided."""
 
@@ -309,7 +337,9 @@ class MultibenchData(FamilyOverrides):
     """A data set of MultiBench, or a stand-in for one."""
 
     source: Literal["multibench"]
-    make: MfeatSource
+    make: Annotated[
+        MfeatSource | SentimentSource | ClipsSource | MimicSource | MustardTextSource, Field(discriminator="set")
+    ]
 
 
 class Families(Strict):

@@ -46,6 +46,10 @@ BUNDLED = [name for name in SCREENS if name not in [*LINCS, *RXRX19A]]
 DESCRIBED = [name for name in SCREENS if CONFIG.data[name].make.screen != "lincs_consensus"]
 MULTIBENCH = [name for name in CONFIG.datasets if CONFIG.data[name].source == "multibench"]
 MFEAT = [name for name in MULTIBENCH if CONFIG.data[name].make.set == "mfeat"]
+MUSTARD_TEXT = [name for name in MULTIBENCH if CONFIG.data[name].make.set == "mustard_text"]
+MIMIC = [name for name in MULTIBENCH if CONFIG.data[name].make.set == "mimic"]
+CLIPS = [name for name in MULTIBENCH if name not in [*MFEAT, *MUSTARD_TEXT, *MIMIC]]
+STAND_INS = [*BUNDLED, *MFEAT, *MUSTARD_TEXT]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 # Of drug screens: shared representations to rank molecules by (step 2 has those of step 1), and both kinds to decode.
 RANKED = [stage for stage in STAGES if stage != "step2"]
@@ -81,6 +85,16 @@ LINCS_FILES = {
         "genes": f"{GSE92742}gene_info.txt.gz",
     },
     "curated": {"archive": f"{D}/lincs_curated/infocore.zip"},
+}
+# By the set of MultiBench that they hold.
+MULTIBENCH_FILES = {
+    "mfeat": "data/mfeat/mfeat.npz",
+    "mustard_text": "data/mustard_text/mustard_text.npz",
+    "mosi": f"{D}/mosi/mosi_data.pkl",
+    "mosei": f"{D}/mosei/mosei_senti_data.pkl",
+    "ur_funny": f"{D}/ur_funny/humor.pkl",
+    "mustard": f"{D}/mustard/sarcasm.pkl",
+    "mimic": f"{D}/mimic/im.pk",
 }
 RXRX19A_METADATA = f"{D}/rxrx19a/RxRx19a-metadata.zip"
 PUBLISHED_MOL2VEC = f"{D}/mol2vec/model_300dim.pkl"
@@ -124,8 +138,8 @@ def raw_files(dataset):
             "cellprofiler": f"{D}/rxrx19a/images/HRCE-1/Plate1/AA02_s1_w1.png",
         }
         return [RXRX19A_METADATA, features[make.route]]
-    if dataset in MFEAT:
-        return ["data/mfeat/mfeat.npz"]
+    if dataset in MULTIBENCH:
+        return [MULTIBENCH_FILES[CONFIG.data[dataset].make.set]]
     return [f"data/{CONFIG.data[dataset].make.screen}/profiles.parquet"] if dataset in BUNDLED else []
 
 
@@ -392,7 +406,7 @@ def write_run_manifest():
 
 def starting_lines():
     """What is run and what is not, for the person who started it."""
-    stand_ins = f"; stand-ins for the paper's data: {', '.join(BUNDLED + MFEAT)}" if BUNDLED + MFEAT else ""
+    stand_ins = f"; stand-ins for the paper's data: {', '.join(STAND_INS)}" if STAND_INS else ""
     lines = [f"Data sets: {', '.join(CONFIG.datasets)}{stand_ins}. Results go to {R}/."]
     if ELSEWHERE:
         lines.append(f"Defined, but not run by this config: {', '.join(ELSEWHERE)}.")

@@ -21,3 +21,71 @@ rule convert_mfeat:
         "Converting {wildcards.dataset}"
     script:
         "../scripts/convert_mfeat.py"
+
+
+rule convert_clips:
+    input:
+        lambda w: raw_files(w.dataset),
+    output:
+        multiext(f"{R}/{{dataset}}/data/", "view1.parquet", "view2.parquet", "pairs.parquet", "curation.csv"),
+    log:
+        f"{R}/logs/{{dataset}}/convert_clips.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/convert_clips.tsv"
+    wildcard_constraints:
+        dataset=one_of(CLIPS),
+    conda:
+        ENVIRONMENT
+    resources:
+        # A pickle is read whole; MOSEI's is 3.7 GB.
+        mem_mb=lambda w, input, attempt: attempt * int(1500 + 1.5 * input.size_mb),
+    params:
+        make=lambda w: CONFIG.data[w.dataset].make.model_dump(),
+        code=code("clips"),
+    message:
+        "Converting {wildcards.dataset}"
+    script:
+        "../scripts/convert_clips.py"
+
+
+rule convert_mimic:
+    input:
+        lambda w: raw_files(w.dataset),
+    output:
+        multiext(f"{R}/{{dataset}}/data/", "view1.parquet", "view2.parquet", "pairs.parquet", "curation.csv"),
+    log:
+        f"{R}/logs/{{dataset}}/convert_mimic.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/convert_mimic.tsv"
+    wildcard_constraints:
+        dataset=one_of(MIMIC),
+    conda:
+        ENVIRONMENT
+    params:
+        make=lambda w: CONFIG.data[w.dataset].make.model_dump(exclude={"set"}),
+        code=code("mimic"),
+    message:
+        "Converting {wildcards.dataset}"
+    script:
+        "../scripts/convert_mimic.py"
+
+
+rule convert_mustard_text:
+    input:
+        lambda w: raw_files(w.dataset),
+    output:
+        multiext(f"{R}/{{dataset}}/data/", "view1.parquet", "view2.parquet", "pairs.parquet", "curation.csv"),
+    log:
+        f"{R}/logs/{{dataset}}/convert_mustard_text.log",
+    benchmark:
+        f"{R}/benchmarks/{{dataset}}/convert_mustard_text.tsv"
+    wildcard_constraints:
+        dataset=one_of(MUSTARD_TEXT),
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("mustard_text"),
+    message:
+        "Converting {wildcards.dataset}"
+    script:
+        "../scripts/convert_mustard_text.py"

@@ -1,8 +1,8 @@
 """MOSI, MOSEI, UR-FUNNY and MUStARD as MultiBench extracted them: from one pickle to the paired-dataset contract.
 
-A pickle holds a dict of ``train``, ``valid`` and ``test``, each a dict of arrays ``vision``, ``audio``, ``text`` (clips,
-time steps, features), padded with zeros **in front**, and ``labels`` (one number a clip). View 1 is vision, view 2 text,
-both sequences; audio is not read (the paper uses these two).
+A pickle holds a dict of ``train``, ``valid`` and ``test``, each a dict of arrays ``vision``, ``audio``, ``text``
+(clips, time steps, features), padded with zeros **in front**, and ``labels`` (one number a clip). View 1 is vision,
+view 2 text, both sequences; audio is not used, as in the paper.
 
 As in the loader of FactorCL's code (Liang et al. 2023): clips without text are dropped; both views are cut where
 the first word is, which removes the padding; no value is scaled. Here padding is put at the end.
@@ -61,7 +61,7 @@ class Part:
 
 
 def convert(
-    source: str | os.PathLike[str], out: str | os.PathLike[str], *, name: str, kind: str, neutral: str | None = None
+    source: str | os.PathLike[str], out: str | os.PathLike[str], *, name: str, set: str, neutral: str | None = None
 ) -> None:
     """Write ``view1``, ``view2``, ``pairs`` (Parquet) and ``curation.csv``; ``meta_split`` is the split of the file.
 
@@ -75,7 +75,7 @@ def convert(
         Folder to write into.
     name : str
         Name of the data set.
-    kind : {"mosi", "mosei", "ur_funny", "mustard"}
+    set : {"mosi", "mosei", "ur_funny", "mustard"}
     neutral : {"positive", "negative"}, optional
         Of sentiment, which is a number from -3 to 3: on which side 0 is. ``positive`` is FactorCL's ``y >= 0``.
 
@@ -95,7 +95,7 @@ def convert(
         sum(len(part.labels) for part in parts),
         sum(part.labels.size * part.arrays["text"].shape[1] for part in parts),
     )
-    _compare(report, parts, kind)
+    _compare(report, parts, set)
     dropped = {part.name: len(part.labels) - len(part.kept) for part in parts}
     report.record(
         "drop clips without text",
@@ -106,11 +106,11 @@ def convert(
     time_steps = sum(int(part.lengths.sum()) for part in parts)
     report.record("cut at the first word", "padding, which is in front, and what is before", time_steps=time_steps)
     info = {
-        "name": name, "title": f"{TITLES[kind]}, vision and text (MultiBench)", "stand_in": False,
+        "name": name, "title": f"{TITLES[set]}, vision and text (MultiBench)", "stand_in": False,
         "source": "features of MultiBench (Liang et al. 2021), the file that FactorCL uses",
         "licence": "terms of the data set: docs/downloads.md",
     }  # fmt: skip
-    labels, meta = _label(source, parts, kind, neutral, report)
+    labels, meta = _label(source, parts, set, neutral, report)
     replaced = {}
     for m, view in enumerate(VIEWS, 1):
         steps, width = parts[0].arrays[view].shape[1:]
@@ -123,7 +123,7 @@ def convert(
     ids = [one for part in parts for one in part.ids]
     meta["split"] = [SPLITS[part.name] for part in parts for _ in part.kept]
     meta["source_id"] = [part.source_ids[row] for part in parts for row in part.kept]
-    write_table(out / "pairs.parquet", pairs_table(ids, ids, ids, ids, {LABELS[kind]: labels}, meta), info)
+    write_table(out / "pairs.parquet", pairs_table(ids, ids, ids, ids, {LABELS[set]: labels}, meta), info)
     report.write(out)
 
 
