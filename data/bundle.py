@@ -2,7 +2,8 @@
 
 ``python data/bundle.py ORIGINALS OUT`` reads the files that each folder's PROVENANCE.md lists
 (``ORIGINALS/<folder>/<file>``), checks their SHA-256, and writes ``OUT/lincs_consensus``,
-``OUT/lincs_cells``, ``OUT/cell_injury``, ``OUT/lincs_meta``, ``OUT/mfeat`` and ``OUT/SHA256SUMS``.
+``OUT/lincs_cells``, ``OUT/cell_injury``, ``OUT/lincs_meta``, ``OUT/mfeat``, ``OUT/mustard_text`` and
+``OUT/SHA256SUMS``.
 The same originals give the same bytes (under the same version of pyarrow).
 """
 
@@ -21,12 +22,13 @@ import pyarrow.parquet as pq
 from disentangledssl.errors import InputError
 from disentangledssl.files import atomic
 
-CONSENSUS, CELLS, INJURY, META, MFEAT = (
+CONSENSUS, CELLS, INJURY, META, MFEAT, MUSTARD_TEXT = (
     "lincs_consensus_drugbank",
     "lincs_l1000_cells",
     "cellinjury_cellpainting",
     "lincs_meta",
     "mfeat",
+    "mustard_text",
 )
 PERT_INFO = "GSE70138_Broad_LINCS_pert_info_2017-03-06.txt.gz"
 ORIGINALS = {
@@ -63,6 +65,7 @@ ORIGINALS = {
     f"{MFEAT}/mfeat-mor.csv": "44c5c8cc7a06b3540947729c55f95dabd8bfc4eb422ccfecad625e769c2a99e8",
     f"{MFEAT}/mfeat-pix.csv": "4aabd68ecf903736cabcaa1c8e4b32e62384c827ced972e540ac2580d1bd26bd",
     f"{MFEAT}/mfeat-zer.csv": "9d89df4f793790fc318e0a598eaa06cea0fd5f22734731e1c3e53fda0c108ea9",
+    f"{MUSTARD_TEXT}/mustard_text.npz": "6c209456e5b57aaf73ce94d8ebfb9934a2f9a0fc22df923e17873de1c5b2ecbf",
 }
 INJURY_COLUMNS = {
     "plate": "Plate",
@@ -97,6 +100,9 @@ def main() -> None:
     with atomic(arguments.out / "lincs_meta" / PERT_INFO) as part:
         shutil.copyfile(arguments.originals / META / PERT_INFO, part)
     bundle_mfeat(arguments.originals / MFEAT, arguments.out / "mfeat")
+    # Made elsewhere, as its PROVENANCE.md says: only checked and copied here.
+    with atomic(arguments.out / "mustard_text" / "mustard_text.npz") as part:
+        shutil.copyfile(arguments.originals / MUSTARD_TEXT / "mustard_text.npz", part)
     write_sums(arguments.out)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import logging
 import os
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +54,23 @@ class Report:
             writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
             writer.writeheader()
             writer.writerows(self.lines)
+
+
+def read_bundled(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read arrays of a bundled ``.npz`` file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged or lacks an array.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names}
+    except FileNotFoundError:
+        raise InputError(path, "", "no such file", "copy the bundled file anew") from None
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(path, "", f"cannot be read ({error})", "copy the bundled file anew") from None
 
 
 def as_finite(values: np.ndarray) -> tuple[np.ndarray, int]:

@@ -157,11 +157,10 @@ def _from_anywhere(
     places = "; ".join(f"{urlsplit(url).netloc}: {problem}" for url, problem in refused)
     page = f"look on {source.settings.page} whether it moved, or " if source.settings.page else ""
     mend = f"{page}fetch it in a browser and put it at {by_hand}"
-    if is_drive(refused[-1][0]):
-        mend = (
-            f"wait a day if too many asked for it, or fetch it in a browser from {refused[-1][0]}, put it at {by_hand}"
-        )
-    raise InputError(target, "", f"could not be fetched ({places})", refused[-1][1].mend or mend)
+    last, problem = refused[-1]
+    if is_drive(last):
+        mend = f"wait a day if too many asked for it, or fetch it in a browser from {last} and put it at {by_hand}"
+    raise InputError(target, "", f"could not be fetched ({places})", problem.mend or mend)
 
 
 class Transfer:

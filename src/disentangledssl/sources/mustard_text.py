@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from disentangledssl.dataset import pairs_table
-from disentangledssl.errors import InputError
 from disentangledssl.files import write_table
 from disentangledssl.sequences import GROUP_BYTES, Block, write_sequences
-from disentangledssl.sources.conversion import Report
+from disentangledssl.sources.conversion import Report, read_bundled
 
 VIEWS = ("utterance", "context")
 ARRAYS = (*VIEWS, "vectors", "id", "sarcasm", "show", "speaker", "fold", "split")
@@ -47,13 +46,7 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
         If the file is missing, damaged or lacks an array.
     """
     out, report = Path(out), Report(source)
-    try:
-        with np.load(source, allow_pickle=False) as arrays:
-            content = {key: arrays[key] for key in ARRAYS}
-    except FileNotFoundError:
-        raise InputError(source, "", "no such file", "copy the bundled file anew") from None
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise InputError(source, "", f"cannot be read ({error})", "copy the bundled file anew") from None
+    content = read_bundled(source, ARRAYS)
     lengths = {view: (content[view] >= 0).sum(axis=1) for view in VIEWS}
     widths = {view: content[view].shape[1] for view in VIEWS}
     rows = len(content["id"])
