@@ -131,13 +131,21 @@ def test_a_file_much_smaller_than_it_should_be_is_no_first_use(get, publisher, t
     assert get(about=220_000).exists()
 
 
+def test_a_pickle_that_was_cut_short_is_no_first_use(get, publisher, tmp_path):
+    """Where neither size nor digest is known, and the server does not say how long it is."""
+    publisher.lengths = False
+    publisher.files[publisher.behind] = BODY[:-2]
+    assert "is cut short, as its end is not that of a pkl file" in refusal(get)
+    assert left(tmp_path) == []
+
+
 def test_the_wrong_size(get):
     assert f"offers {len(BODY)} bytes, not 200000" in refusal(get, bytes=200_000)
 
 
 def test_a_later_difference_is_refused(get, publisher):
     get().unlink()
-    publisher.files[publisher.behind] = BODY[:-1] + b"x"
+    publisher.files[publisher.behind] = BODY[:-2] + b"x."
     assert "is not the file that came first" in refusal(get)
 
 

@@ -48,6 +48,8 @@ PAGE_BYTES = 2**20  # more than any page of Google Drive
 LEAST = 0.9  # of a size that is known roughly
 # What files of these kinds begin with: a page or a message that came instead does not.
 BEGINNINGS = {".gz": b"\x1f\x8b", ".zip": b"PK", ".png": b"\x89PNG", ".pk": b"\x80", ".pkl": b"\x80"}
+# What they end with: a file of unknown size that was cut short would be trusted as the first.
+ENDINGS = {".pk": b".", ".pkl": b"."}
 
 log = logging.getLogger(__name__)
 
@@ -341,6 +343,10 @@ def check(path: Path, source: Source, target: Path, origin: str, headers: Mappin
         raise Refused(f"holds {spell_bytes(size)}, not about {spell_bytes(file.about)}")
     with path.open("rb") as opened:
         _check_beginning(opened.read(2**13), source)
+        opened.seek(-1, os.SEEK_END)
+        last, suffix = opened.read(), Path(file.name).suffix
+    if last != ENDINGS.get(suffix, last):
+        raise Refused(f"is cut short, as its end is not that of a {suffix[1:]} file")
     if file.digest:
         kind, _, expected = file.digest.partition(":")
         found = digest(path, kind)
