@@ -338,10 +338,8 @@ def figures_of(name):
 
 def evaluation(dataset):
     """How a data set is evaluated, for the prediction of costs: by kind the stages and options."""
-    if dataset in MULTIBENCH:
-        kinds, references = {}, {}
-    elif dataset in SIMULATIONS:
-        options = {"probe": CONFIG.probe.model_dump()}
+    if dataset in SIMULATIONS + MULTIBENCH:
+        options = {"probe": CONFIG.probe.model_dump(), "grouped": dataset in MULTIBENCH}
         kinds, references = {"probes": ([*STAGES], options)}, {"probes": options}
     else:
         ranking = CONFIG.retrieval.model_dump(exclude={"bootstrap"})
@@ -381,6 +379,12 @@ def screen_outputs():
         outputs.append(f"{R}/{name}/retrieval_differences.csv")
         outputs += [f"{R}/{name}/{figure}.png" for figure in figures_of(name)]
     return outputs + [f"{R}/{name}/transfer.csv" for name in TRANSFERS]
+
+
+def multibench_outputs():
+    """Everything that the config asks for of MultiBench and its stand-ins."""
+    outputs = [f"{R}/{name}/{table}.csv" for name in MULTIBENCH for table in ("probes", "probes_summary")]
+    return outputs + ([f"{R}/table1.csv", f"{R}/table4.csv"] if MULTIBENCH else [])
 
 
 def write_run_manifest():

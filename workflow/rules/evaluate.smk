@@ -12,7 +12,7 @@ rule probe_representations:
     benchmark:
         f"{R}/benchmarks/{{dataset}}/{{stage}}/{{stack}}/probe_representations.tsv"
     wildcard_constraints:
-        dataset=one_of(SIMULATIONS),
+        dataset=one_of(SIMULATIONS + MULTIBENCH),
     conda:
         ENVIRONMENT
     resources:
@@ -20,6 +20,7 @@ rule probe_representations:
         runtime=240,
     params:
         probe=CONFIG.probe.model_dump(),
+        grouped=lambda w: w.dataset in MULTIBENCH,
         code=lambda w: code("probe", f"methods.{w.stage}"),
     message:
         "Probing {wildcards.stage} of {wildcards.dataset}, stack {wildcards.stack}"
@@ -37,11 +38,12 @@ rule probe_references:
     benchmark:
         f"{R}/benchmarks/{{dataset}}/references/probe_references.tsv"
     wildcard_constraints:
-        dataset=one_of(SIMULATIONS),
+        dataset=one_of(SIMULATIONS + MULTIBENCH),
     conda:
         ENVIRONMENT
     params:
         probe=CONFIG.probe.model_dump(),
+        grouped=lambda w: w.dataset in MULTIBENCH,
         folds=lambda w: CONFIG.used_folds(w.dataset),
         code=code("probe_references"),
     message:
