@@ -20,8 +20,8 @@ REPRESENTATIONS = ("shared", "specific", "both", "emb", "proj", "x1", "x2", "x")
 SETTINGS = ["beta", "beta_value", "a", "lam"]
 ROW = ["dataset", "title", "stand_in", "method", "method_label", "stage", *SETTINGS]
 MEANS = {"validation_accuracy": "validation", "train_accuracy": "train"}
-COLUMNS = ["dataset", "title", "stand_in", "label", "row", "method", "method_label", *SETTINGS, "representation",
-           "width", "mean", "std", "n", "n_diverged", "validation", "train"]  # fmt: skip
+COLUMNS = ["dataset", "title", "stand_in", "method", "method_label", "row", *SETTINGS, "representation", "width",
+           "label", "mean", "std", "n", "n_diverged", "validation", "train"]  # fmt: skip
 
 
 def tabulate_multibench(summaries: Sequence[Path], table1: Path, table4: Path) -> None:
