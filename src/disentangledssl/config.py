@@ -205,6 +205,10 @@ class ProbeSettings(Strict):
         description="exact: the optimum; newton-cholesky: the same by scikit-learn; lbfgs: the authors' early stop"
     )
     max_iter: int = Field(ge=1)
+    codes: Literal["raw", "standardised"] = Field(
+        description="what a probe of MultiBench sees: representations as they are, or each dimension standardised on "
+        "training pairs (those of the simulation are probed as they are)"
+    )
 
 
 class RetrievalSettings(Strict):

@@ -25,14 +25,15 @@ PROBE_COLUMNS = RUN_COLUMNS | {
 
 
 def probe_models(
-    models: Path, dataset_folder: Path, out: Path, *, stage: str, probe: Mapping[str, Any], grouped: bool = False
+    models: Path, dataset_folder: Path, out: Path, *, stage: str, probe: Mapping[str, Any], grouped: str | None = None
 ) -> None:
     """Probe every run of a stack for every label.
 
     The shared representation is [zc1, zc2] together, and each alone; zs1 and zs2 are probed alone. Not probed again
     in step 2: zc, which is that of the step 1 it started from. Source: App. H.1.
 
-    ``grouped``: shared, specific and both representations instead, on every split; see ``group_probes``.
+    ``grouped``: shared, specific and both representations instead, on every split, ``raw`` or ``standardised``; see
+    ``group_probes``.
     """
     from disentangledssl.representations import Models
 
@@ -47,7 +48,7 @@ def probe_models(
             continue
         codes, fold = stack.represent(index), run["fold"]
         if grouped:
-            rows += group_rows(named, group_codes(codes), dataset, fold, probe)
+            rows += group_rows(named, group_codes(codes), dataset, fold, probe, grouped)
             continue
         rows += dependence_rows(named, codes, dataset, fold)
         if stage == "step2":

@@ -21,7 +21,7 @@ STANDARDISED = ScalingSettings(unit_norm=False, clip_quantile=None, standardise=
 
 
 def probe_references(
-    dataset_folder: Path, out: Path, *, folds: int, probe: Mapping[str, Any], grouped: bool = False
+    dataset_folder: Path, out: Path, *, folds: int, probe: Mapping[str, Any], grouped: str | None = None
 ) -> None:
     """Probe the reference rows: chance, true latents (oracle), raw input, linear CCA.
 

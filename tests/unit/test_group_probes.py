@@ -65,7 +65,7 @@ def test_accuracies_of_every_split_are_those_of_scikit_learn(dataset):
     rng = np.random.default_rng(1)
     signal = dataset.labels["c"][:, None] + rng.normal(size=(len(dataset.ids), 3))
     codes = {"shared": signal.astype(np.float32), "specific": rng.normal(size=(len(signal), 5)).astype(np.float32)}
-    rows = group_rows(NAMED, codes, dataset, 0, PROBE)
+    rows = group_rows(NAMED, codes, dataset, 0, PROBE, "raw")
     assert len(rows) == 2 * 2 * 3
     for name, code in codes.items():
         for label in ("c", "s1"):
@@ -77,11 +77,26 @@ def test_accuracies_of_every_split_are_those_of_scikit_learn(dataset):
         assert row["code_std"] == pytest.approx(code[dataset.pairs_in(0, "test")].std())
 
 
+def test_standardised_codes_are_those_of_training_pairs_whatever_their_scale(dataset):
+    rng, train = np.random.default_rng(1), dataset.pairs_in(0, "train")
+    signal = dataset.labels["c"][:, None] + rng.normal(size=(len(dataset.ids), 3))
+    signal = (signal * [1, 5, 0.2] + 3).astype(np.float32)
+    mean, std = (getattr(signal[train].astype(np.float64), moment)(axis=0) for moment in ("mean", "std"))
+    expected = literal((signal - mean) / std, dataset, "c")
+    majority = max(np.bincount(dataset.labels["c"][train])) / len(train)
+    for scale in (1, 1e-4):
+        codes = {"shared": (signal * np.float32(scale))}
+        rows = group_rows(NAMED, codes, dataset, 0, PROBE, "standardised")
+        assert accuracies(rows, "shared", "c") == expected
+    raw = accuracies(group_rows(NAMED, codes, dataset, 0, PROBE, "raw"), "shared", "c")
+    assert raw["train_accuracy"] == majority < expected["train_accuracy"]
+
+
 def test_a_split_without_labelled_pairs_has_no_row(dataset):
     labels = dataset.labels["c"].copy()
     labels[dataset.pairs_in(0, "validation")] = -1
     codes = {"shared": np.ones((len(labels), 1), np.float32)}
-    rows = group_rows(NAMED, codes, replace(dataset, labels={"c": labels}), 0, PROBE)
+    rows = group_rows(NAMED, codes, replace(dataset, labels={"c": labels}), 0, PROBE, "raw")
     assert [row["metric"] for row in rows] == ["train_accuracy", "accuracy"]
 
 
@@ -133,7 +148,7 @@ def test_grouped_probes_of_a_stack(tiny, small, plain, tmp_path, stage, axes, fo
         history=tmp_path / "history.parquet",
     )  # fmt: skip
     out = tmp_path / "probes.parquet"
-    probe_models(models, tiny, out, stage=stage, probe=PROBE, grouped=True)
+    probe_models(models, tiny, out, stage=stage, probe=PROBE, grouped="standardised")
     table = read_table(out)
     assert table.schema.names == list(PROBE_COLUMNS)
     rows = table.to_pylist()
@@ -146,7 +161,7 @@ def test_grouped_probes_of_a_stack(tiny, small, plain, tmp_path, stage, axes, fo
 
 
 def test_grouped_references_have_rows_of_every_fold(tiny, tmp_path):
-    probe_references(tiny, tmp_path / "probes.parquet", folds=2, probe=PROBE, grouped=True)
+    probe_references(tiny, tmp_path / "probes.parquet", folds=2, probe=PROBE, grouped="standardised")
     rows = read_table(tmp_path / "probes.parquet").to_pylist()
     assert {(row["run"], row["fold"]) for row in rows} == {(name, k) for name in ("majority", "raw") for k in (0, 1)}
     assert {row["status"] for row in rows} == {"exact"}

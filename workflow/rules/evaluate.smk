@@ -19,8 +19,8 @@ rule probe_representations:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=240,
     params:
-        probe=CONFIG.probe.model_dump(),
-        grouped=lambda w: w.dataset in MULTIBENCH,
+        probe=PROBE,
+        grouped=lambda w: grouped(w.dataset),
         code=lambda w: code("probe", f"methods.{w.stage}"),
     message:
         "Probing {wildcards.stage} of {wildcards.dataset}, stack {wildcards.stack}"
@@ -42,8 +42,8 @@ rule probe_references:
     conda:
         ENVIRONMENT
     params:
-        probe=CONFIG.probe.model_dump(),
-        grouped=lambda w: w.dataset in MULTIBENCH,
+        probe=PROBE,
+        grouped=lambda w: grouped(w.dataset),
         folds=lambda w: CONFIG.used_folds(w.dataset),
         code=code("probe_references"),
     message:
