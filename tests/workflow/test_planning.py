@@ -194,6 +194,11 @@ def test_table_1_is_planned_from_the_data_of_multibench_alone(fresh):
     assert plan == total(every, data, tables)
 
 
+def test_table_1_without_data_of_multibench_is_told(fresh):
+    said = fresh.run("results/small/table1.csv", options=["--dry-run"]).fails().output
+    assert "this config runs none of it; add mfeat to datasets" in said
+
+
 def test_one_target_of_a_screen_plans_nothing_of_the_simulation(fresh):
     wanted = total(SCREEN_CLIP, SCREEN_STEP1, {"select_beta": 1, "retrieve_references": 1}, SCREEN_RETRIEVAL)
     plan = fresh.plan("results/small/lincs_consensus/retrieval.csv")

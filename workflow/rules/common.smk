@@ -387,6 +387,13 @@ def screen_outputs():
     return outputs + [f"{R}/{name}/transfer.csv" for name in TRANSFERS]
 
 
+def multibench_summaries(wildcards):
+    """The probe tables of all data sets of MultiBench that are run."""
+    if not MULTIBENCH:
+        raise WorkflowError("Tables 1 and 4 are of MultiBench, and this config runs none of it; add mfeat to datasets")
+    return [f"{R}/{name}/probes_summary.parquet" for name in MULTIBENCH]
+
+
 def multibench_outputs():
     """Everything that the config asks for of MultiBench and its stand-ins."""
     outputs = [f"{R}/{name}/{table}.csv" for name in MULTIBENCH for table in ("probes", "probes_summary")]

@@ -60,7 +60,7 @@ rule tabulate_group_probes:
 
 rule tabulate_multibench:
     input:
-        [f"{R}/{name}/probes_summary.parquet" for name in MULTIBENCH],
+        multibench_summaries,
     output:
         table1=f"{R}/table1.parquet",
         table4=f"{R}/table4.parquet",
