@@ -233,6 +233,10 @@ class ProbeSettings(Strict):
         description="exact: the optimum; newton-cholesky: the same by scikit-learn; lbfgs: the authors' early stop"
     )
     max_iter: int = Field(ge=1)
+    codes: Literal["raw", "standardised"] = Field(
+        description="what a probe of MultiBench sees: representations as they are, or each dimension standardised on "
+        "training pairs (those of the simulation are probed as they are)"
+    )
 
 
 class RetrievalSettings(Strict):
@@ -591,7 +595,7 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             problem = f"{make.n} pairs are too few for the information plane"
             yield mistake("make.n", problem, f"use {NOISY_PAIRS} or more")
         if isinstance(make, MfeatSource) and make.view1 == make.view2:
-            yield mistake("make.view2", f"{make.view2} is view 1 already", "use another")
+            yield mistake("make.view2", f"{make.view2} is view 1 already", "use another", "make.view1")
         needed = {"file": "table", "cellprofiler": "segmentation"}.get(getattr(make, "route", None))
         if needed and getattr(make, needed) is None:
             problem, mend = f"is null with route: {make.route}", "give it as in config.yaml"

@@ -43,6 +43,7 @@ CODE = {
     "hits": ["hits", "representations"],
     "maps": ["maps", "representations"],
     "probe_table": ["tables.probes"],
+    "multibench_tables": ["tables.multibench"],
     "retrieval_table": ["tables.retrieval"],
     "transfer_table": ["tables.transfer"],
     "reconstruction_table": ["tables.reconstruction"],

@@ -1,4 +1,4 @@
-"""Linear probes of trained runs (App. H.1)."""
+"""Linear probes of trained runs (App. H.1; of MultiBench by ``group_probes``)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from disentangledssl.diagnostics import dependence_rows, information_rows, laten
 from disentangledssl.evaluation import linear_probe
 from disentangledssl.evaluation.weight_ratio import weight_ratio
 from disentangledssl.files import write_table
+from disentangledssl.group_probes import group_codes, group_rows
 from disentangledssl.measurements import RUN_COLUMNS, measurement_table, run_columns
 from disentangledssl.timings import phase
 
@@ -23,11 +24,16 @@ PROBE_COLUMNS = RUN_COLUMNS | {
 }  # fmt: skip
 
 
-def probe_models(models: Path, dataset_folder: Path, out: Path, *, stage: str, probe: Mapping[str, Any]) -> None:
+def probe_models(
+    models: Path, dataset_folder: Path, out: Path, *, stage: str, probe: Mapping[str, Any], grouped: str | None = None
+) -> None:
     """Probe every run of a stack for every label.
 
     The shared representation is [zc1, zc2] together, and each alone; zs1 and zs2 are probed alone. Not probed again
     in step 2: zc, which is that of the step 1 it started from. Source: App. H.1.
+
+    ``grouped``: shared, specific and both representations instead, on every split, ``raw`` or ``standardised``; see
+    ``group_probes``.
     """
     from disentangledssl.representations import Models
 
@@ -41,6 +47,9 @@ def probe_models(models: Path, dataset_folder: Path, out: Path, *, stage: str, p
             rows.append(named)
             continue
         codes, fold = stack.represent(index), run["fold"]
+        if grouped:
+            rows += group_rows(named, group_codes(codes), dataset, fold, probe, grouped)
+            continue
         rows += dependence_rows(named, codes, dataset, fold)
         if stage == "step2":
             probed = {name: codes[name] for name in ("zs1", "zs2")}

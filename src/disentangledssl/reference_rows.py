@@ -20,15 +20,24 @@ from disentangledssl.settings import ScalingSettings
 STANDARDISED = ScalingSettings(unit_norm=False, clip_quantile=None, standardise=True, clip=None, statistics="train")
 
 
-def probe_references(dataset_folder: Path, out: Path, *, folds: int, probe: Mapping[str, Any]) -> None:
-    """Probe the reference rows: chance, true latents (oracle), raw input, linear CCA."""
+def probe_references(
+    dataset_folder: Path, out: Path, *, folds: int, probe: Mapping[str, Any], grouped: str | None = None
+) -> None:
+    """Probe the reference rows: chance, true latents (oracle), raw input, linear CCA.
+
+    ``grouped``: the most common class and the raw input, on every split, see ``group_probes``.
+    """
     # PyTorch takes longer to import than the other function here to run.
+    from disentangledssl import group_probes
     from disentangledssl.diagnostics import bottleneck_rows
     from disentangledssl.probes import PROBE_COLUMNS, probe_rows
 
     dataset = read_dataset(dataset_folder)
     rows = []
     for fold in range(folds):
+        if grouped:
+            rows += group_probes.reference_rows(dataset, fold, probe)
+            continue
         x1, x2 = (view[rows_] for view, rows_ in zip(dataset.views, dataset.rows, strict=True))
         codes = references.probe_references(x1, x2, dataset.pairs_in(fold, "train"), dataset.latents)
         for (name, representation), values in codes.items():

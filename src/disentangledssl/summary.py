@@ -15,9 +15,10 @@ SHOWN = {
 }
 
 
-def summary(results: Path, simulations: Sequence[str], screens: Sequence[str]) -> str:
-    """Return a short text: accuracies of the simulation, retrieval of the screens, where the files are."""
+def summary(results: Path, simulations: Sequence[str], screens: Sequence[str], multibench: Sequence[str] = ()) -> str:
+    """Return a short text: accuracies of simulations and MultiBench, retrieval of screens, where the files are."""
     parts = [_simulation(results / name) for name in simulations] + [_screen(results / name) for name in screens]
+    parts += [_multibench(results, name) for name in multibench]
     return "\n\n".join([*(part for part in parts if part), f"All tables and figures are in {results}/."])
 
 
@@ -73,3 +74,19 @@ def _screen(folder: Path) -> str:
         f"{folder.name}: {rows[0]['title']}: phenotype finds its molecule, {rows[0]['molecules']} test molecules\n"
         + _table(["mean ± standard error", "MRR", "top-1", "top-10 %"], lines)
     )
+
+
+def _multibench(results: Path, dataset: str) -> str:
+    rows = [row for row in _rows(results / "table1.csv") if row["dataset"] == dataset]
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in rows:
+        if row["mean"]:
+            settings = [f"{axis} {float(row[axis]):g}" for axis in ("beta", "a", "lam") if row[axis]]
+            name = ", ".join([row["row"].replace(" (beta = 0)", ""), *settings])
+            found.setdefault((name, row["width"]), {})[row["label"]] = f"{float(row['mean']):.3f}"
+    if not found:
+        return ""
+    labels = list(dict.fromkeys(row["label"] for row in rows if row["label"]))
+    lines = [[name, width, *(cells.get(one, "") for one in labels)] for (name, width), cells in found.items()]
+    head = ["", "width", *(f"y_{label}" for label in labels)]
+    return f"{dataset}: {rows[0]['title']}: linear-probe accuracy on test pairs\n{_table(head, lines)}"

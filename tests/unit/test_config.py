@@ -86,6 +86,18 @@ def test_full_config_is_the_papers():
     assert config.family("simulation").seeds == config.family("lincs_cells").seeds == [0, 1, 2]
 
 
+def test_codes_of_multibench_share_the_width_of_a_view():
+    config = load()
+    assert config.training.dimensions == 100 and config.family("simulation").widths == "each"
+    found = {stage: config.training_of("mfeat", stage).dimensions for stage in config.family("mfeat").grids}
+    assert found == {"clip": 64, "step1": 32, "step2": 32, "jointopt": 32, "focal": 32}
+    assert config.training_of("simulation", "step1").dimensions == 100
+    content = yaml.safe_load(FULL.read_text())
+    content["data"]["mfeat"]["widths"] = "each"
+    config = load_config(content, [])
+    assert {config.training_of("mfeat", stage).dimensions for stage in found} == {64}
+
+
 # Mistakes: one sentence each, with file, key and mend
 
 ONE_MISTAKE = {
@@ -243,6 +255,26 @@ ONE_MISTAKE = {
         "datasets: [lincs_cells]\n"
         "data: {lincs_cells: {split: {kind: leave_one_out, by: cell_line, values: [PC3, PC3]}}}",
         "lincs_cells: split.values: holds a value twice (PC3, PC3); list each once",
+    ),
+    "given split of a screen": (
+        "datasets: [cell_injury]\nfamilies: {screen: {split: {kind: given}}}",
+        "cell_injury: split.kind: given is of MultiBench, whose sources say who is tested; use another",
+    ),
+    "MultiBench split by pairs": (
+        "datasets: [mfeat]\nfamilies: {multibench: {split: {kind: random}}}",
+        "mfeat: split.kind: random is not of MultiBench; use one of given, group_folds, group_holdout",
+    ),
+    "two views that are one": (
+        "datasets: [mfeat]\ndata: {mfeat: {make: {view1: zer}}}",
+        "mfeat: make.view2: zer is view 1 already; use another",
+    ),
+    "width that cannot be halved": (
+        "datasets: [mfeat]\ndata: {mfeat: {training: {dimensions: 5}}}",
+        "mfeat: training.dimensions: 5 cannot be halved, as widths: concatenation asks; use an even number",
+    ),
+    "beta chosen without a screen": (
+        "datasets: [mfeat]\ndata: {mfeat: {grids: {step2: {beta: [selected], lam: [0.1]}}}}",
+        "mfeat: grids.step2.beta: selected needs validation molecules, which only a screen has; list numbers",
     ),
     "screen split by pairs": (
         "datasets: [cell_injury]\nfamilies: {screen: {split: {kind: random}}}",

@@ -145,3 +145,18 @@ def test_shuffled_molecules_say_so():
     assert info["title"].endswith("molecules shuffled (null)") and info["shuffled"] == 3
     with pytest.raises(ValueError, match="two groups"):
         shuffle_molecules(some_pairs(1), 0)
+
+
+def test_a_given_split_is_taken_as_it_is(tmp_path):
+    ids, given = ["a", "b", "c", "d"], ["test", "train", "unused", "validation"]
+    write_table(tmp_path / "pairs.parquet", pairs_table(ids, ids, ids, ids, meta={"split": given}))
+    write_splits(tmp_path / "pairs.parquet", tmp_path / "splits.parquet", kind="given")
+    table = read_table(tmp_path / "splits.parquet")
+    assert table.to_pydict() == {"id": ids, "fold_0": given}
+    assert table_info(table) == {"kind": "given", "folds": 1}
+
+
+def test_a_given_split_that_is_not_there_is_told(tmp_path):
+    write_table(tmp_path / "pairs.parquet", pairs_table(["a"], ["a"], ["a"], ["a"]))
+    with pytest.raises(InputError, match="column meta_split: is missing"):
+        write_splits(tmp_path / "pairs.parquet", tmp_path / "splits.parquet", kind="given")

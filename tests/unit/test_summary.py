@@ -41,3 +41,21 @@ def test_the_papers_way_of_ranking_is_shown_and_no_other(tmp_path):
     assert clip.split()[1:] == ["0.250", "±", "0.010"] * 3
     (random,) = (line for line in text.splitlines() if line.split()[:1] == ["Random"])
     assert random.split()[1:] == ["0.125"] * 3
+
+
+def test_multibench_shows_rows_with_settings_and_widths_and_a_column_a_label(tmp_path):
+    columns = ("dataset", "title", "label", "row", "beta", "a", "lam", "width", "mean")
+    rows = [
+        ("mfeat", "Digits (stand-in)", "c", "DisentangledSSL (both)", "1", "", "0.001", "64", "0.75"),
+        ("mfeat", "Digits (stand-in)", "s1", "DisentangledSSL (both)", "1", "", "0.001", "64", "0.5"),
+        ("mfeat", "Digits (stand-in)", "c", "FOCAL", "", "1.0", "0.001", "64", ""),
+        ("mosi", "MOSI", "y", "CLIP", "", "", "", "32", "0.25"),
+    ]
+    with (tmp_path / "table1.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+    lines = summary(tmp_path, [], [], ["mfeat"]).splitlines()
+    assert lines[0] == "mfeat: Digits (stand-in): linear-probe accuracy on test pairs"
+    assert lines[1].split() == ["width", "y_c", "y_s1"]
+    assert lines[2].split("  ")[1] == "DisentangledSSL (both), beta 1, lam 0.001"
+    assert lines[2].split()[-3:] == ["64", "0.750", "0.500"]
+    assert not any("FOCAL" in line or "CLIP" in line for line in lines)

@@ -93,10 +93,11 @@ def test_one_target_is_planned_within_five_seconds(fresh):
 
 def test_full_config_has_every_stage_of_every_data_set(fresh):
     result = fresh.under().run(options=["--dry-run", "--cores", "8", "--resources", "gpu=1"]).ok()
-    counts, (simulations, screens) = result.counts, (4, 3)
+    counts, (simulations, screens, multibench) = result.counts, (4, 3, 1)
     expected = {
         "simulate": simulations, "curate_screen": screens, "featurise_molecules": screens, "train_mol2vec": 1,
-        "split_dataset": simulations + screens, "probe_references": simulations, "retrieve_references": screens,
+        "split_dataset": simulations + screens + multibench, "probe_references": simulations + multibench,
+        "retrieve_references": screens, "tabulate_group_probes": multibench, "tabulate_multibench": 1,
         "select_beta": screens, "tabulate_probes": simulations, "tabulate_retrieval": screens,
         "tabulate_reconstruction": screens, "plot_beta_choice": screens, "plot_retrieval_curves": screens,
         "plot_top_hits": screens,
@@ -108,7 +109,7 @@ def test_full_config_has_every_stage_of_every_data_set(fresh):
     }  # fmt: skip
     assert expected.items() <= counts.items()
     # Step 1 of a simulation: 13 betas x 3 seeds = one stack of 39. All that is trained is measured.
-    assert counts["train_step1"] >= simulations + screens
+    assert counts["train_step1"] >= simulations + screens + multibench
     assert counts["train_baseline"] >= screens + 3, "CLIP of the screens, three baselines of the simulation"
     trained = sum(counts[rule] for rule in ("train_step1", "train_step2", "train_baseline"))
     # Step 2 of the screens by its decoders alone: its shared representations are those of step 1.
@@ -183,6 +184,19 @@ def test_figures_are_those_that_data_and_stages_are_enough_for(fresh, overlay):
 def test_small_config_from_scratch(fresh):
     everything = total(*SIMULATION, *SCREEN, SIMULATION_DATA, SCREEN_DATA, {"train_mol2vec": 1})
     assert fresh.plan() == everything
+
+
+def test_table_1_is_planned_from_the_data_of_multibench_alone(fresh):
+    every = {"train_step1": 1, "train_step2": 1, "train_baseline": 3, "probe_representations": 5, "probe_references": 1}
+    data = {"convert_mfeat": 1, "split_dataset": 1}
+    tables = {"tabulate_group_probes": 1, "tabulate_multibench": 1}
+    plan = fresh.under("config/tiny.yaml").plan("results/tiny/table1.csv")
+    assert plan == total(every, data, tables)
+
+
+def test_table_1_without_data_of_multibench_is_told(fresh):
+    said = fresh.run("results/small/table1.csv", options=["--dry-run"]).fails().output
+    assert "this config runs none of it; add mfeat to datasets" in said
 
 
 def test_one_target_of_a_screen_plans_nothing_of_the_simulation(fresh):

@@ -57,16 +57,17 @@ DECODED = [stage for stage in STAGES if stage not in ("clip", "step1")]
 ELSEWHERE = [name for name in CONFIG.data if name not in CONFIG.datasets]
 D = CONFIG.downloads.folder
 READINGS = CONFIG.readings()
+PROBE = CONFIG.probe.model_dump(exclude={"codes"})
 # By module: its title, the file that it is drawn from, and the data sets that have it.
-PROBES = ("probes_summary.parquet", SIMULATIONS)
+PROBED = ("probes_summary.parquet", SIMULATIONS)
 FIGURES = {
-    "figure4a": ("4a", *PROBES),
-    "figure4b": ("4b", *PROBES),
-    "figure7": ("7", *PROBES),
-    "figure8": ("8", *PROBES),
-    "figure9": ("9", *PROBES),
-    "information_plane": ("information plane (ours)", *PROBES),
-    "recovery": ("recovery of the true latents (ours)", *PROBES),
+    "figure4a": ("4a", *PROBED),
+    "figure4b": ("4b", *PROBED),
+    "figure7": ("7", *PROBED),
+    "figure8": ("8", *PROBED),
+    "figure9": ("9", *PROBED),
+    "information_plane": ("information plane (ours)", *PROBED),
+    "recovery": ("recovery of the true latents (ours)", *PROBED),
     "beta_choice": ("choice of beta (ours)", "selection.json", SCREENS),
     "retrieval_curves": ("retrieval curves (ours)", "retrieval_summary.parquet", SCREENS),
     "embedding_maps": ("maps of zc and zs (ours)", "embedding_maps.parquet", DESCRIBED),
@@ -216,6 +217,11 @@ def view_scaling(dataset):
     return [views.view1.model_dump(), views.view2.model_dump()]
 
 
+def grouped(dataset):
+    """What probes of shared, specific and both representations see; none where codes are probed one by one."""
+    return CONFIG.probe.codes if dataset in MULTIBENCH else None
+
+
 def reference_width(dataset):
     """Principal components that stand beside the representations of a screen: as many as these have dimensions."""
     return CONFIG.training_of(dataset, PLAN.stages(dataset)[0]).dimensions
@@ -352,10 +358,8 @@ def figures_of(name):
 
 def evaluation(dataset):
     """How a data set is evaluated, for the prediction of costs: by kind the stages and options."""
-    if dataset in MULTIBENCH:
-        kinds, references = {}, {}
-    elif dataset in SIMULATIONS:
-        options = {"probe": CONFIG.probe.model_dump()}
+    if dataset in SIMULATIONS + MULTIBENCH:
+        options = {"probe": PROBE, "grouped": grouped(dataset)}
         kinds, references = {"probes": ([*STAGES], options)}, {"probes": options}
     else:
         ranking = CONFIG.retrieval.model_dump(exclude={"bootstrap"})
@@ -395,6 +399,19 @@ def screen_outputs():
         outputs.append(f"{R}/{name}/retrieval_differences.csv")
         outputs += [f"{R}/{name}/{figure}.png" for figure in figures_of(name)]
     return outputs + [f"{R}/{name}/transfer.csv" for name in TRANSFERS]
+
+
+def multibench_summaries(wildcards):
+    """The probe tables of all data sets of MultiBench that are run."""
+    if not MULTIBENCH:
+        raise WorkflowError("Tables 1 and 4 are of MultiBench, and this config runs none of it; add mfeat to datasets")
+    return [f"{R}/{name}/probes_summary.parquet" for name in MULTIBENCH]
+
+
+def multibench_outputs():
+    """Everything that the config asks for of MultiBench and its stand-ins."""
+    outputs = [f"{R}/{name}/{table}.csv" for name in MULTIBENCH for table in ("probes", "probes_summary")]
+    return outputs + ([f"{R}/table1.csv", f"{R}/table4.csv"] if MULTIBENCH else [])
 
 
 def write_run_manifest():

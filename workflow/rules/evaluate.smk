@@ -12,14 +12,15 @@ rule probe_representations:
     benchmark:
         f"{R}/benchmarks/{{dataset}}/{{stage}}/{{stack}}/probe_representations.tsv"
     wildcard_constraints:
-        dataset=one_of(SIMULATIONS),
+        dataset=one_of(SIMULATIONS + MULTIBENCH),
     conda:
         ENVIRONMENT
     resources:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=240,
     params:
-        probe=CONFIG.probe.model_dump(),
+        probe=PROBE,
+        grouped=lambda w: grouped(w.dataset),
         code=lambda w: code("probe", f"methods.{w.stage}"),
     message:
         "Probing {wildcards.stage} of {wildcards.dataset}, stack {wildcards.stack}"
@@ -37,11 +38,12 @@ rule probe_references:
     benchmark:
         f"{R}/benchmarks/{{dataset}}/references/probe_references.tsv"
     wildcard_constraints:
-        dataset=one_of(SIMULATIONS),
+        dataset=one_of(SIMULATIONS + MULTIBENCH),
     conda:
         ENVIRONMENT
     params:
-        probe=CONFIG.probe.model_dump(),
+        probe=PROBE,
+        grouped=lambda w: grouped(w.dataset),
         folds=lambda w: CONFIG.used_folds(w.dataset),
         code=code("probe_references"),
     message:

@@ -10,4 +10,5 @@ with job(snakemake):
         Path(snakemake.output[0]),
         folds=snakemake.params.folds,
         probe=snakemake.params.probe,
+        grouped=snakemake.params.grouped,
     )

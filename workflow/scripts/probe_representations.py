@@ -12,4 +12,5 @@ with job(snakemake):
         Path(snakemake.output[0]),
         stage=snakemake.wildcards.stage,
         probe=snakemake.params.probe,
+        grouped=snakemake.params.grouped,
     )

@@ -78,21 +78,33 @@ def probe_accuracies(
         If ``exact`` has not reached the optimum in ``max_iter`` passes; scikit-learn warns of
         ``newton-cholesky`` in its own way. ``lbfgs`` stops early on purpose.
     """
-    if solver not in SOLVERS:
-        raise ValueError(f"solver {solver!r} is none of {', '.join(SOLVERS)}")
-    train, test = _checked(train, train_labels, "training"), _checked(test, test_labels, "test")
-    if train.shape[1] != test.shape[1]:
-        raise ValueError(f"training codes have {train.shape[1]} dimensions, test codes {test.shape[1]}")
-    classes = {label: _classes(label, values) for label, values in train_labels.items()}
-    if solver == "exact":
-        predicted = _exact(train, train_labels, test, classes, max_iter)
-    else:
-        predicted = _sklearn(train, train_labels, test, classes, max_iter, solver)
+    _checked(test, test_labels, "test")
+    predicted = probe_predictions(train, train_labels, test, solver=solver, max_iter=max_iter)
     accuracies = {}
     for label, values in test_labels.items():
         known = np.asarray(values) != UNLABELLED
         accuracies[label] = float(np.mean((predicted[label] == values)[known]))
     return accuracies
+
+
+def probe_predictions(
+    train: np.ndarray,
+    train_labels: Mapping[str, np.ndarray],
+    test: np.ndarray,
+    *,
+    solver: str = "exact",
+    max_iter: int = 200,
+) -> dict[str, np.ndarray]:
+    """Fit as :func:`probe_accuracies` and return, by label, the class of each test code, ``(pairs,)``."""
+    if solver not in SOLVERS:
+        raise ValueError(f"solver {solver!r} is none of {', '.join(SOLVERS)}")
+    train, test = _checked(train, train_labels, "training"), _checked(test, {}, "test")
+    if train.shape[1] != test.shape[1]:
+        raise ValueError(f"training codes have {train.shape[1]} dimensions, test codes {test.shape[1]}")
+    classes = {label: _classes(label, values) for label, values in train_labels.items()}
+    if solver == "exact":
+        return _exact(train, train_labels, test, classes, max_iter)
+    return _sklearn(train, train_labels, test, classes, max_iter, solver)
 
 
 def _checked(codes: np.ndarray, labels: Mapping[str, np.ndarray], split: str) -> np.ndarray:

@@ -12,6 +12,7 @@ Two of six descriptions of the same 2,000 digits are the views. Stands in for Mu
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def write_mfeat(
             digit, shared, specific, split = (arrays[key] for key in ("digit", "y_c", "y_s1", "split"))
     except FileNotFoundError:
         raise InputError(source, "", "no such file", "copy the bundled file anew") from None
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(source, "", f"cannot be read ({error})", "copy the bundled file anew") from None
     out, info = Path(out), {"name": name, **INFO, "views": [view1, view2]}
     ids = [f"digit{row:04d}" for row in range(len(digit))]

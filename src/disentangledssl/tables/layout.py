@@ -16,9 +16,10 @@ import pyarrow as pa
 from disentangledssl.files import atomic, read_table, table_info, write_table
 
 BETA0 = "disentangledssl_beta0"
-STAGE_ORDER = ("clip", "step1", "step2", "jointopt", "focal", "dmvae", "reference")
+STAGE_ORDER = ("clip", "factorcl", "step1", "step2", "jointopt", "focal", "dmvae", "reference")
 LABELS = {
     "clip": "CLIP",
+    "factorcl": "FactorCL",
     BETA0: "DisentangledSSL (beta = 0)",
     "disentangledssl": "DisentangledSSL",
     "jointopt": "JointOpt",
@@ -32,6 +33,8 @@ LABELS = {
     "nearest_neighbour": "Nearest neighbours",
     "oracle": "True latents",
     "raw": "Raw input",
+    "raw_mean": "Raw input, mean over valid steps",
+    "majority": "Most common class",
     "chance": "Chance",
     "random": "Random",
 }

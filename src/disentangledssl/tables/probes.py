@@ -1,4 +1,4 @@
-"""Linear probes of a simulation: a row a run, representation, label and metric, and their mean over seeds."""
+"""Linear probes of a data set: a row a run, representation, label and metric, and their mean over seeds."""
 
 from __future__ import annotations
 
