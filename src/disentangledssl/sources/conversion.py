@@ -20,6 +20,7 @@ from disentangledssl.errors import InputError
 from disentangledssl.files import atomic
 
 COLUMNS = ("step", "rows_before", "rows_after", "time_steps_before", "time_steps_after", "reason")
+SPLIT_NAMES = np.array(["train", "validation", "test"])  # by their numbers in bundled files
 
 log = logging.getLogger(__name__)
 

@@ -12,16 +12,13 @@ Two of six descriptions of the same 2,000 digits are the views. Stands in for Mu
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 
-import numpy as np
 
 from disentangledssl.dataset import pairs_table, view_table
-from disentangledssl.errors import InputError
 from disentangledssl.files import write_table
+from disentangledssl.sources.conversion import SPLIT_NAMES, read_bundled
 
-SPLIT_NAMES = np.array(["train", "validation", "test"])  # by their numbers in the file
 INFO = {
     "title": "UCI Multiple Features, handwritten digits (stand-in for MultiBench)",
     "stand_in": True,
@@ -52,18 +49,12 @@ def write_mfeat(
     InputError
         If the file is missing, damaged or lacks an array.
     """
-    try:
-        with np.load(source, allow_pickle=False) as arrays:
-            views = [arrays[view] for view in (view1, view2)]
-            digit, shared, specific, split = (arrays[key] for key in ("digit", "y_c", "y_s1", "split"))
-    except FileNotFoundError:
-        raise InputError(source, "", "no such file", "copy the bundled file anew") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(source, "", f"cannot be read ({error})", "copy the bundled file anew") from None
+    arrays = read_bundled(source, (view1, view2, "digit", "y_c", "y_s1", "split"))
     out, info = Path(out), {"name": name, **INFO, "views": [view1, view2]}
-    ids = [f"digit{row:04d}" for row in range(len(digit))]
-    for m, (kind, values) in enumerate(zip((view1, view2), views, strict=True), 1):
-        features = [f"{kind}_{k}" for k in range(values.shape[1])]
-        write_table(out / f"view{m}.parquet", view_table(ids, values, features), info)
-    meta = {"digit": digit, "split": SPLIT_NAMES[split]}
-    write_table(out / "pairs.parquet", pairs_table(ids, ids, ids, ids, {"c": shared, "s1": specific}, meta), info)
+    ids = [f"digit{row:04d}" for row in range(len(arrays["digit"]))]
+    for m, kind in enumerate((view1, view2), 1):
+        features = [f"{kind}_{k}" for k in range(arrays[kind].shape[1])]
+        write_table(out / f"view{m}.parquet", view_table(ids, arrays[kind], features), info)
+    labels = {"c": arrays["y_c"], "s1": arrays["y_s1"]}
+    meta = {"digit": arrays["digit"], "split": SPLIT_NAMES[arrays["split"]]}
+    write_table(out / "pairs.parquet", pairs_table(ids, ids, ids, ids, labels, meta), info)

@@ -15,11 +15,10 @@ import numpy as np
 from disentangledssl.dataset import pairs_table
 from disentangledssl.files import write_table
 from disentangledssl.sequences import GROUP_BYTES, Block, write_sequences
-from disentangledssl.sources.conversion import Report, read_bundled
+from disentangledssl.sources.conversion import SPLIT_NAMES, Report, read_bundled
 
 VIEWS = ("utterance", "context")
 ARRAYS = (*VIEWS, "vectors", "id", "sarcasm", "show", "speaker", "fold", "split")
-SPLITS = np.array(["train", "validation", "test"])  # by their numbers in the file
 INFO = {
     "title": "MUStARD, text only (stand-in for MultiBench)",
     "stand_in": True,
@@ -63,7 +62,7 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
         blocks = _blocks(ids, content[view][kept], lengths[view][kept], content["vectors"])
         write_sequences(out / f"view{m}.parquet", blocks, widths[view], features, info)
     labels = {key: content[key][kept] for key in ("sarcasm", "show")}
-    meta = {"split": SPLITS[content["split"][kept]]} | {key: content[key][kept] for key in ("speaker", "fold")}
+    meta = {"split": SPLIT_NAMES[content["split"][kept]]} | {key: content[key][kept] for key in ("speaker", "fold")}
     write_table(out / "pairs.parquet", pairs_table(ids, ids, ids, ids, labels, meta), info)
     report.write(out)
 
