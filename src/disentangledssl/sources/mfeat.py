@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-
 from disentangledssl.dataset import pairs_table, view_table
 from disentangledssl.files import write_table
 from disentangledssl.sources.conversion import SPLIT_NAMES, read_bundled
