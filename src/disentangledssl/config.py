@@ -17,6 +17,7 @@ from disentangledssl.errors import InputError, first_few
 from disentangledssl.mistakes import ConfigErrors, file_of, sentence
 from disentangledssl.runs import spell
 from disentangledssl.settings import (
+    FACTORCL_HEADS,
     STAGE_SETTINGS,
     DecoderSettings,
     ScalingSettings,
@@ -53,6 +54,7 @@ STAGES = {
     "jointopt": Stage(axes=("a", "lam"), group=(), trained=4),
     "focal": Stage(axes=("a", "lam"), group=(), trained=4),
     "dmvae": Stage(axes=("lam",), group=(), trained=4),
+    "factorcl": Stage(axes=(), group=(), trained=6),  # two encoders; ten heads and six critics weigh as much as four
 }
 
 Weight = Annotated[float, Field(ge=0)]
@@ -624,6 +626,9 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                 if SELECTED in grid.get(axis, []) and (stage, axis) != ("step2", "beta"):
                     mend = "list numbers: only the beta of step 2 is selected, from those of step 1"
                     yield mistake(f"grids.{stage}.{axis}", "holds selected", mend)
+        if "factorcl" in family.grids and source in ("simulation", "screen"):
+            problem = f"is not for a {source}, where zc and zs are measured: FactorCL has neither"
+            yield mistake("grids.factorcl", problem, "take it out")
         for stage in family.grids:
             width = config._merged_training(dataset, stage)["dimensions"]
             if config.halves_codes(dataset, stage) and (width % 2 or width < 4):
@@ -631,7 +636,11 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                 yield mistake("training.dimensions", problem, "use an even number of 4 or more, or widths: each")
                 break
             try:
-                config.training_of(dataset, stage)
+                settings = config.training_of(dataset, stage)
+                if getattr(settings, "head_width", None) == "divided" and settings.dimensions % FACTORCL_HEADS:
+                    problem = f"{settings.dimensions} cannot be divided among {FACTORCL_HEADS} projection heads"
+                    mend = f"use a multiple of {FACTORCL_HEADS}, or stages.factorcl.head_width: kept"
+                    yield mistake("stages.factorcl.dimensions", problem, mend, "training.dimensions")
             except ValidationError as error:
                 # What only this stage has is given in its own block, which no model can demand.
                 for item in error.errors():
