@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-
 FACTORCL_HEADS = 5  # projection heads of a view
 
 
@@ -32,9 +31,7 @@ class TrainingSettings(Strict):
     mini_batches: Literal["pairs", "distinct_groups"] = Field(
         description="drawn from all pairs, or with at most one pair of a group (molecule), which is no false negative"
     )
-    learning_rate: float = Field(
-        gt=0, description="Adam's; cosine to 0, stepped once an epoch (of FactorCL: constant)"
-    )
+    learning_rate: float = Field(gt=0, description="Adam's; cosine to 0, stepped once an epoch (of FactorCL: constant)")
     hidden: int = Field(ge=1, description="width of the hidden layers of every encoder")
     layers: int = Field(ge=1, description="linear layers of every encoder (paper: 3; authors' code: 2 for steps 1, 2)")
     dimensions: int = Field(ge=2, description="width of every representation")

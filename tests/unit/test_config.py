@@ -576,7 +576,7 @@ def test_every_stage_gets_its_own_settings_and_no_others():
 REACHES = {
     "training: {orthogonality: columns}": {"step2", "jointopt"},
     "training: {kappa: 10}": {"step1", "jointopt"},
-    "training: {temperature: 0.2}": set(STAGES),
+    "training: {temperature: 0.2}": set(STAGES) - {"factorcl"},  # which has none
     "training: {epochs: 3}": set(STAGES) - {"step2"},  # which has epochs of its own
     "families: {simulation: {training: {orthogonality: columns}}}": {"step2", "jointopt"},
     "data: {simulation: {training: {kappa: 10}}}": {"step1", "jointopt"},
@@ -585,6 +585,7 @@ REACHES = {
     "families: {simulation: {stages: {focal: {cosine: hinge}}}}": {"focal"},
     "data: {simulation: {stages: {dmvae: {cross_kl: as_published}}}}": {"dmvae"},
     "data: {simulation: {stages: {dmvae: {info_nce_weight: 1}}}}": {"dmvae"},
+    "stages: {factorcl: {critic_hidden: 64}}": {"factorcl"},
     "data: {simulation_noisy: {training: {kappa: 10}}}": set(),
     "families: {screen: {training: {temperature: 0.2}}}": set(),
 }

@@ -93,6 +93,7 @@ def test_no_stage_has_what_it_does_not_use():
         "jointopt": {"temperature", "kappa", "orthogonality", "normaliser"},
         "focal": {"temperature", "cosine"},
         "dmvae": {"temperature", "prior_expert", "cross_kl", "info_nce_weight"},
+        "factorcl": {"head_width", "critic_hidden"},
     }
 
 

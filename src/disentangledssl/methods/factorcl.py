@@ -61,7 +61,8 @@ class Method(BaseMethod):
         others = {id(p) for p in critics}
         encoders = [p for p in self.parameters() if id(p) not in others]
         return {
-            name: [p for p in group if p.requires_grad] for name, group in (("encoders", encoders), ("critics", critics))
+            name: [p for p in group if p.requires_grad]
+            for name, group in (("encoders", encoders), ("critics", critics))
         }
 
     def head(self, name: str, view: int) -> StackedMLP:
