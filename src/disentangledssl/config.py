@@ -54,7 +54,8 @@ STAGES = {
     "jointopt": Stage(axes=("a", "lam"), group=(), trained=4),
     "focal": Stage(axes=("a", "lam"), group=(), trained=4),
     "dmvae": Stage(axes=("lam",), group=(), trained=4),
-    "factorcl": Stage(axes=(), group=(), trained=6),  # two encoders; ten heads and six critics weigh as much as four
+    # Two encoders; its ten heads and six critics weigh no more than four.
+    "factorcl": Stage(axes=(), group=(), trained=6, divided=False),
 }
 
 Weight = Annotated[float, Field(ge=0)]
@@ -637,15 +638,16 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                 break
             try:
                 settings = config.training_of(dataset, stage)
-                if getattr(settings, "head_width", None) == "divided" and settings.dimensions % FACTORCL_HEADS:
-                    problem = f"{settings.dimensions} cannot be divided among {FACTORCL_HEADS} projection heads"
-                    mend = f"use a multiple of {FACTORCL_HEADS}, or stages.factorcl.head_width: kept"
-                    yield mistake("stages.factorcl.dimensions", problem, mend, "training.dimensions")
             except ValidationError as error:
                 # What only this stage has is given in its own block, which no model can demand.
                 for item in error.errors():
                     place = f"stages.{stage}.{item['loc'][0]}"
                     yield mistake(place, "is missing", "add it; config.yaml shows every setting")
+                continue
+            if stage == "factorcl" and width % FACTORCL_HEADS and settings.head_width == "divided":
+                problem = f"{width} cannot be divided among the {FACTORCL_HEADS} projection heads of a view"
+                mend = f"use a multiple of {FACTORCL_HEADS}, or stages.factorcl.head_width: kept"
+                yield mistake("training.dimensions", problem, mend, "stages.factorcl.dimensions")
         step1, step2 = (family.grids.get(stage, {}).get("beta", []) for stage in ("step1", "step2"))
         if SELECTED in step2 and source != "screen":
             problem = "selected needs validation molecules, which only a screen has"

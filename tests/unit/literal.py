@@ -110,9 +110,8 @@ def nce(scores):
 def club(scores):
     """CLUB bound from a critic's scores f(u_k, v_j), k down and j across."""
     size = len(scores)
-    return sum(scores[j][j] for j in range(size)) / size - sum(
-        scores[k][j] for k in range(size) for j in range(size)
-    ) / (size**2)
+    positive = sum(scores[j][j] for j in range(size)) / size
+    return positive - sum(number for row in scores for number in row) / size**2
 
 
 def gaussian_kl(mean, log_variance):

@@ -357,6 +357,20 @@ ONE_MISTAKE = {
         "datasets: [lincs_cells]\nfamilies: {screen: {grids: {step2: {beta: [1], lam: [selected]}}}}",
         "lincs_cells: grids.step2.lam: holds selected; list numbers",
     ),
+    "FactorCL of a simulation": (
+        "datasets: [simulation]\nfamilies: {simulation: {grids: {factorcl: {}}}}",
+        "simulation: grids.factorcl: is not for a simulation, where zc and zs are measured: FactorCL has neither; "
+        "take it out",
+    ),
+    "FactorCL of a screen": (
+        "datasets: [lincs_cells]\ndata: {lincs_cells: {grids: {factorcl: {}}}}",
+        "lincs_cells: grids.factorcl: is not for a screen",
+    ),
+    "width that five heads cannot share": (
+        "datasets: [mfeat]\ndata: {mfeat: {training: {dimensions: 64}}}",
+        "mfeat: training.dimensions: 64 cannot be divided among the 5 projection heads of a view; "
+        "use a multiple of 5, or stages.factorcl.head_width: kept",
+    ),
     "axis too few": (
         "datasets: [simulation_mixed]\ndata: {simulation_mixed: {grids: {focal: {a: [1]}}}}",
         "simulation_mixed: grids.focal: has the axes ['a'], but focal has ['a', 'lam']; correct the axes",
@@ -598,6 +612,20 @@ def test_a_changed_value_changes_the_stages_that_use_it(tmp_path, overlay):
         stage for stage in STAGES if before.training_of("simulation", stage) != after.training_of("simulation", stage)
     }
     assert changed == REACHES[overlay]
+
+
+def test_factorcl_as_published(tmp_path):
+    """Forty dimensions and heads as wide; D need not be a multiple of the heads then."""
+    overlay = "data: {mfeat: {training: {dimensions: 62}, stages: {factorcl: {dimensions: 40, head_width: kept}}}}"
+    config = load("datasets: [mfeat]", overlay, tmp_path=tmp_path)
+    found = config.training_of("mfeat", "factorcl")
+    assert (found.dimensions, found.projection) == (40, 40)
+    assert config.training_of("mfeat", "clip").dimensions == 62
+
+
+def test_factorcls_heads_share_the_width_of_its_embedding():
+    found = load().training_of("mfeat", "factorcl")
+    assert found.dimensions == load().training_of("mfeat", "clip").dimensions == 5 * found.projection
 
 
 OWN_LAYERS = [

@@ -1,4 +1,4 @@
-"""Critics and their bounds against every pair on its own, what is held fixed, blocks, and codes whose information is known."""
+"""Critics and their bounds against every pair on its own, what is held fixed, and codes of known information."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ def plain(critic, u, v):
     """Every pair through the whole network, and both bounds of the scores."""
     rows = []
     for k in range(u.shape[1]):
-        rows.append(
-            torch.stack([critic(torch.cat([u[:, k], v[:, j]], -1)[:, None])[:, 0, 0] for j in range(v.shape[1])])
-        )
+        pairs = [torch.cat([u[:, k], v[:, j]], -1)[:, None] for j in range(v.shape[1])]
+        rows.append(torch.stack([critic(pair)[:, 0, 0] for pair in pairs]))
     scores = torch.stack(rows).permute(2, 0, 1)
     return {"lower_bound": nce_terms(scores).mean(1), "upper_bound": club_terms(scores).mean(1)}
 

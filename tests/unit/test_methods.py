@@ -88,7 +88,7 @@ def check_gradient(method, batch, name, parameters):
     loss = method.losses(batch)[0][name]
     gradients = torch.autograd.grad(loss.sum(), parameters)
     start = [p.detach().clone() for p in parameters]
-    step = 1e-7
+    step = 1e-7  # small, since a critic has kinks for every pair
     for _ in range(3):
         direction = [torch.randn(p.shape, generator=draws, dtype=p.dtype) for p in parameters]
         # Of each run apart: a run's loss depends on its own slice only.

@@ -61,7 +61,8 @@ def test_what_training_refuses(shared, name, value):
 OF_A_STAGE = [
     ("jointopt", "normaliser", 1), ("jointopt", "normaliser", None), ("focal", "cosine", "unsigned"),
     ("dmvae", "prior_expert", "yes"), ("dmvae", "cross_kl", "crossed"), ("dmvae", "info_nce_weight", -1),
-    ("dmvae", "info_nce_weight", float("inf")),
+    ("dmvae", "info_nce_weight", float("inf")), ("factorcl", "head_width", "published"), ("factorcl", "head_width", 40),
+    ("factorcl", "critic_hidden", 0),
 ]  # fmt: skip
 
 

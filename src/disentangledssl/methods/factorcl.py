@@ -22,6 +22,7 @@ from disentangledssl.critics import Critic
 from disentangledssl.encoders import StackedMLP
 from disentangledssl.methods import BaseMethod, spread
 
+ENCODERS = ("emb1", "emb2")
 HEADS = ("shared", "club", "unique", "conditional", "conditional_club")
 NCE_CRITICS = ("shared", "unique1", "unique2", "conditional")
 CLUB_CRITICS = ("club", "conditional_club")
@@ -34,14 +35,14 @@ class Method(BaseMethod):
     first_clean = True
     annealed = False
     trained = (
-        "emb1", "emb2", *(f"head_{name}{m}" for name in HEADS for m in (1, 2)),
+        *ENCODERS, *(f"head_{name}{m}" for name in HEADS for m in (1, 2)),
         *(f"critic_{name}" for name in (*NCE_CRITICS, *CLUB_CRITICS)),
     )  # fmt: skip
 
-    def __init__(self, sizes, settings, layout):
-        super().__init__(sizes, settings, layout)
+    def __init__(self, shapes, settings, layout):
+        super().__init__(shapes, settings, layout)
         runs, s = len(layout.stream_of_run), settings
-        self.emb1, self.emb2 = (self.encoder(runs, size) for size in sizes)
+        self.emb1, self.emb2 = (self.encoder(shape) for shape in shapes)
         for name in HEADS:
             for m in (1, 2):
                 widths = [s.dimensions, s.dimensions, s.projection]
@@ -53,16 +54,16 @@ class Method(BaseMethod):
     def initialise(self):
         streams = [self.layout.streams[k] for k in self.layout.stream_of_run]
         for name in self.trained:
-            std = self.settings.weight_std if name.startswith("emb") else None
+            # Heads and critics as in their code.
+            std = self.settings.weight_std if name in ENCODERS else None
             getattr(self, name).initialise(streams, name, std)
 
     def parameter_groups(self):
-        critics = [p for name in CLUB_CRITICS for p in self.critic(name).parameters()]
-        others = {id(p) for p in critics}
-        encoders = [p for p in self.parameters() if id(p) not in others]
+        critics = [f"critic_{name}" for name in CLUB_CRITICS]
+        groups = {"encoders": [name for name in self.trained if name not in critics], "critics": critics}
         return {
-            name: [p for p in group if p.requires_grad]
-            for name, group in (("encoders", encoders), ("critics", critics))
+            group: [p for name in names for p in getattr(self, name).parameters() if p.requires_grad]
+            for group, names in groups.items()
         }
 
     def head(self, name: str, view: int) -> StackedMLP:
@@ -80,9 +81,7 @@ class Method(BaseMethod):
             encoder(spread(torch.cat([x, v], dim=1), self.layout.stream_of_run))
             for encoder, x, v in zip((self.emb1, self.emb2), batch.x, batch.v, strict=True)
         ]
-        codes = {
-            name: [self.head(name, m)(h[m - 1][:, :size]) for m in (1, 2)] for name in ("shared", "club")
-        }  # fmt: skip
+        codes = {name: [self.head(name, m)(h[m - 1][:, :size]) for m in (1, 2)] for name in ("shared", "club")}
         for m in (1, 2):
             codes[f"unique{m}"] = [*self.head("unique", m)(h[m - 1]).split(size, dim=1)]
         for name in ("conditional", "conditional_club"):
