@@ -627,9 +627,6 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                 if SELECTED in grid.get(axis, []) and (stage, axis) != ("step2", "beta"):
                     mend = "list numbers: only the beta of step 2 is selected, from those of step 1"
                     yield mistake(f"grids.{stage}.{axis}", "holds selected", mend)
-        if "factorcl" in family.grids and source in ("simulation", "screen"):
-            problem = f"is not for a {source}, where zc and zs are measured: FactorCL has neither"
-            yield mistake("grids.factorcl", problem, "take it out")
         for stage in family.grids:
             width = config._merged_training(dataset, stage)["dimensions"]
             if config.halves_codes(dataset, stage) and (width % 2 or width < 4):
@@ -644,7 +641,10 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                     place = f"stages.{stage}.{item['loc'][0]}"
                     yield mistake(place, "is missing", "add it; config.yaml shows every setting")
                 continue
-            if stage == "factorcl" and width % FACTORCL_HEADS and settings.head_width == "divided":
+            if stage == "factorcl" and source != "multibench":
+                problem = f"is not for a {source}, where zc and zs are measured: FactorCL has neither"
+                yield mistake("grids.factorcl", problem, "take it out")
+            elif stage == "factorcl" and width % FACTORCL_HEADS and settings.head_width == "divided":
                 problem = f"{width} cannot be divided among the {FACTORCL_HEADS} projection heads of a view"
                 mend = f"use a multiple of {FACTORCL_HEADS}, or stages.factorcl.head_width: kept"
                 yield mistake("training.dimensions", problem, mend, "stages.factorcl.dimensions")
