@@ -44,8 +44,8 @@ class Method(BaseMethod):
         runs, s = len(layout.stream_of_run), settings
         self.emb1, self.emb2 = (self.encoder(shape) for shape in shapes)
         for name in HEADS:
-            for m in (1, 2):
-                widths = [s.dimensions, s.dimensions, s.projection]
+            for m, encoder in ((1, self.emb1), (2, self.emb2)):
+                widths = [encoder.outputs, encoder.outputs, s.projection]
                 self.add_module(f"head_{name}{m}", StackedMLP(runs, widths, s.precision))
         for name in (*NCE_CRITICS, *CLUB_CRITICS):
             width = s.projection * (2 if name.startswith("conditional") else 1)
