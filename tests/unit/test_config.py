@@ -90,12 +90,12 @@ def test_codes_of_multibench_share_the_width_of_a_view():
     config = load()
     assert config.training.dimensions == 100 and config.family("simulation").widths == "each"
     found = {stage: config.training_of("mfeat", stage).dimensions for stage in config.family("mfeat").grids}
-    assert found == {"clip": 64, "step1": 32, "step2": 32, "jointopt": 32, "focal": 32}
+    assert found == {"clip": 60, "step1": 30, "step2": 30, "jointopt": 30, "focal": 30, "factorcl": 60}
     assert config.training_of("simulation", "step1").dimensions == 100
     content = yaml.safe_load(FULL.read_text())
     content["data"]["mfeat"]["widths"] = "each"
     config = load_config(content, [])
-    assert {config.training_of("mfeat", stage).dimensions for stage in found} == {64}
+    assert {config.training_of("mfeat", stage).dimensions for stage in found} == {60}
 
 
 # Mistakes: one sentence each, with file, key and mend
