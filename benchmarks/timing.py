@@ -84,6 +84,7 @@ def build(method: str, views, runs: int = 1, **others) -> tuple[BaseMethod, Feed
         size=EpochSize.of_pairs(len(rows), settings.batch_size),
         augmentation=(Augmentation(**settings.augmentation.model_dump()),) * 2,
         second_version=model.second_version,
+        first_clean=model.first_clean,
         noise=model.noise,
         dimensions=settings.dimensions,
         kappa=getattr(settings, "kappa", None),

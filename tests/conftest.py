@@ -80,6 +80,7 @@ def small() -> Callable[..., dict[str, Any]]:
         "weight_std": 0.1, "precision": "float32", "temperature": 0.07, "kappa": 1000.0, "orthogonality": "rows",
         "augmentation": {"noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
         "normaliser": True, "cosine": "signed", "prior_expert": False, "cross_kl": "own", "info_nce_weight": 0.0,
+        "head_width": "kept", "critic_hidden": 30,
     }  # fmt: skip
 
     def settings(stage: str, **others: Any) -> dict[str, Any]:

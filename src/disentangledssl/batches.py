@@ -101,7 +101,7 @@ class Batch:
     Attributes
     ----------
     x : pair of tensors
-        The augmented views.
+        The augmented views (clean ones, for methods that contrast them with ``v``).
     v : pair of tensors or None
         The views augmented once more (methods that contrast two versions of a view).
     noise : tuple of tensors, ``(streams, batch, dimensions)`` each
@@ -198,6 +198,8 @@ class Feed:
         One a view.
     second_version : bool
         Whether ``Batch.v`` is wanted.
+    first_clean : bool
+        Whether ``Batch.x`` is left as it is.
     noise : sequence of (purpose, view)
         Key of each tensor of noise that a mini-batch has, see :mod:`streams`.
     dimensions : int
@@ -216,6 +218,7 @@ class Feed:
         size: EpochSize,
         augmentation: tuple[Augmentation, Augmentation],
         second_version: bool,
+        first_clean: bool = False,
         noise: Sequence[tuple[str, int]] = (),
         dimensions: int = 0,
         kappa: float | None = None,
@@ -224,7 +227,8 @@ class Feed:
         self.folds, self.streams = folds, list(streams)
         self.size, self.distinct_groups = size, distinct_groups
         self.batch, self.steps = size
-        self.augmentation, self.second_version = augmentation, second_version
+        self.augmentation = augmentation
+        self.second_version, self.first_clean = second_version, first_clean
         self.noise, self.dimensions, self.kappa = noise, dimensions, kappa
         self.device = next(iter(folds.values())).rows[0].device
 
@@ -263,7 +267,7 @@ class Feed:
             fold = self.folds[stream.fold]
             # Four times as fast as indexing by square brackets.
             clean = fold.views[m].index_select(0, fold.rows[m].index_select(0, pairs))
-            x.append(augment(clean, self.augmentation[m], draws))
+            x.append(clean if self.first_clean else augment(clean, self.augmentation[m], draws))
             if self.second_version:
                 v.append(augment(x[-1], self.augmentation[m], draws))
         return torch.stack(x), torch.stack(v) if v else None

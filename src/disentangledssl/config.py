@@ -17,6 +17,7 @@ from disentangledssl.errors import InputError, first_few
 from disentangledssl.mistakes import ConfigErrors, file_of, sentence
 from disentangledssl.runs import spell
 from disentangledssl.settings import (
+    FACTORCL_HEADS,
     STAGE_SETTINGS,
     DecoderSettings,
     ScalingSettings,
@@ -53,6 +54,8 @@ STAGES = {
     "jointopt": Stage(axes=("a", "lam"), group=(), trained=4),
     "focal": Stage(axes=("a", "lam"), group=(), trained=4),
     "dmvae": Stage(axes=("lam",), group=(), trained=4),
+    # Two encoders; its ten heads and six critics weigh no more than four.
+    "factorcl": Stage(axes=(), group=(), trained=6, divided=False),
 }
 
 Weight = Annotated[float, Field(ge=0)]
@@ -631,12 +634,20 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                 yield mistake("training.dimensions", problem, "use an even number of 4 or more, or widths: each")
                 break
             try:
-                config.training_of(dataset, stage)
+                settings = config.training_of(dataset, stage)
             except ValidationError as error:
                 # What only this stage has is given in its own block, which no model can demand.
                 for item in error.errors():
                     place = f"stages.{stage}.{item['loc'][0]}"
                     yield mistake(place, "is missing", "add it; config.yaml shows every setting")
+                continue
+            if stage == "factorcl" and source != "multibench":
+                problem = f"is not for a {source}, where zc and zs are measured: FactorCL has neither"
+                yield mistake("grids.factorcl", problem, "take it out")
+            elif stage == "factorcl" and width % FACTORCL_HEADS and settings.head_width == "divided":
+                problem = f"{width} cannot be divided among the {FACTORCL_HEADS} projection heads of a view"
+                mend = f"use a multiple of {FACTORCL_HEADS}, or stages.factorcl.head_width: kept"
+                yield mistake("training.dimensions", problem, mend, "stages.factorcl.dimensions")
         step1, step2 = (family.grids.get(stage, {}).get("beta", []) for stage in ("step1", "step2"))
         if SELECTED in step2 and source != "screen":
             problem = "selected needs validation molecules, which only a screen has"

@@ -47,14 +47,21 @@ class StackedMLP(nn.Module):
         )
         self.biases = nn.ParameterList(nn.Parameter(torch.zeros(runs, 1, _whole_lanes(o))) for _, o in pairs)
 
-    def initialise(self, streams: Sequence[Stream], name: str, weight_std: float) -> StackedMLP:
-        """Draw weights from N(0, weight_std^2) and biases as torch.nn.Linear does, from each run's own stream."""
+    def initialise(self, streams: Sequence[Stream], name: str, weight_std: float | None) -> StackedMLP:
+        """Draw weights from N(0, weight_std^2) and biases as torch.nn.Linear does, from each run's own stream.
+
+        Without a ``weight_std`` weights are drawn as torch.nn.Linear does, too.
+        """
         with torch.no_grad():
             for run, stream in enumerate(streams):
                 draws = generator(stream, f"init {name}")
                 for weight, bias in self._unpadded():
                     bound = weight.shape[1] ** -0.5
-                    weight[run] = torch.empty(weight.shape[1:]).normal_(0, weight_std, generator=draws)
+                    values = torch.empty(weight.shape[1:])
+                    if weight_std is None:
+                        weight[run] = values.uniform_(-bound, bound, generator=draws)
+                    else:
+                        weight[run] = values.normal_(0, weight_std, generator=draws)
                     bias[run] = torch.empty(bias.shape[1:]).uniform_(-bound, bound, generator=draws)
         return self
 

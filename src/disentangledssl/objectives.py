@@ -1,7 +1,8 @@
-"""Loss terms as pure functions: representations in, one number a run out."""
+"""Loss terms as pure functions: representations (or a critic's scores of them) in, one number a run out."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -143,3 +144,49 @@ def product_of_experts(
     total = sum(precisions) + prior
     mean = sum(precision * mean for precision, (mean, _) in zip(precisions, experts, strict=True)) / total
     return mean, -total.log()
+
+
+def nce_terms(scores: torch.Tensor, first: int = 0) -> torch.Tensor:
+    """What each v adds to the NCE bound: f(u_j, v_j) - [logsumexp_k f(u_k, v_j) - log B].
+
+    Their mean over the mini-batch is a lower bound on the information of u and v, at most log B, for any score f.
+
+    Parameters
+    ----------
+    scores : tensor, (runs, batch, columns)
+        f(u_k, v_j) of every u of a mini-batch, and of some v.
+    first : int
+        Place in the mini-batch of the first of those v.
+
+    Returns
+    -------
+    tensor, (runs, columns)
+
+    Notes
+    -----
+    Source: Oord et al. 2018 in the form of FactorCL's code (Liang et al. 2024): the positive pair is among the B, and
+    negatives are those of one direction only. Without a temperature, which the critic would undo.
+    """
+    return scores.diagonal(-first, 1, 2) - scores.logsumexp(1) + math.log(scores.shape[1])
+
+
+def club_terms(scores: torch.Tensor, first: int = 0) -> torch.Tensor:
+    """What each v adds to the CLUB bound: f(u_j, v_j) - mean_k f(u_k, v_j).
+
+    Their mean over the mini-batch is an upper bound on the information of u and v if f is, up to what depends on v
+    alone, log p(v | u); in NCE-CLUB it is the score that maximises the NCE bound.
+
+    Parameters
+    ----------
+    scores, first
+        As of :func:`nce_terms`.
+
+    Returns
+    -------
+    tensor, (runs, columns)
+
+    Notes
+    -----
+    Source: Cheng et al. 2020; NCE-CLUB: Liang et al. 2024.
+    """
+    return scores.diagonal(-first, 1, 2) - scores.mean(1)

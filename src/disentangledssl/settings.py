@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+FACTORCL_HEADS = 5  # projection heads of a view
+
 
 class Strict(BaseModel):
     """A model that refuses unknown keys, silent conversions, NaN and infinity."""
@@ -29,7 +31,7 @@ class TrainingSettings(Strict):
     mini_batches: Literal["pairs", "distinct_groups"] = Field(
         description="drawn from all pairs, or with at most one pair of a group (molecule), which is no false negative"
     )
-    learning_rate: float = Field(gt=0, description="Adam's; cosine to 0, stepped once an epoch")
+    learning_rate: float = Field(gt=0, description="Adam's; cosine to 0, stepped once an epoch (of FactorCL: constant)")
     hidden: int = Field(ge=1, description="width of the hidden layers of every encoder")
     layers: int = Field(ge=1, description="linear layers of every encoder (paper: 3; authors' code: 2 for steps 1, 2)")
     dimensions: int = Field(ge=2, description="width of every representation")
@@ -88,6 +90,20 @@ class DmvaeSettings(ClipSettings):
     info_nce_weight: float = Field(ge=0, description="weight of an InfoNCE on the shared means (drug screens; else 0)")
 
 
+class FactorclSettings(TrainingSettings):
+    """FactorCL."""
+
+    head_width: Literal["divided", "kept"] = Field(
+        description="a view's five projection heads together as wide as its embedding, or each of them (FactorCL's own)"
+    )
+    critic_hidden: int = Field(ge=1, description="width of the two hidden layers of every critic")
+
+    @property
+    def projection(self) -> int:
+        """Width of one projection head's output."""
+        return self.dimensions if self.head_width == "kept" else self.dimensions // FACTORCL_HEADS
+
+
 class DecoderSettings(Strict):
     """Decoders of two linear layers that measure what representations hold of their views."""
 
@@ -110,6 +126,7 @@ STAGE_SETTINGS: dict[str, type[TrainingSettings]] = {
     "jointopt": JointOptSettings,
     "focal": FocalSettings,
     "dmvae": DmvaeSettings,
+    "factorcl": FactorclSettings,
 }
 
 

@@ -143,6 +143,7 @@ def assemble(
         size=size,
         augmentation=(Augmentation(**settings.augmentation.model_dump()),) * 2,
         second_version=model.second_version,
+        first_clean=model.first_clean,
         noise=model.noise,
         dimensions=settings.dimensions,
         kappa=getattr(settings, "kappa", None),

@@ -99,6 +99,21 @@ def half_orthogonality(zc, zs, kind):
     return sum(orthogonality(zs[key], zc[key], kind) for key in zc) / 2
 
 
+def nce(scores):
+    """NCE bound from a critic's scores f(u_k, v_j), k down and j across."""
+    size, total = len(scores), 0.0
+    for j in range(size):
+        total += scores[j][j] - math.log(sum(math.exp(scores[k][j]) for k in range(size)) / size)
+    return total / size
+
+
+def club(scores):
+    """CLUB bound from a critic's scores f(u_k, v_j), k down and j across."""
+    size = len(scores)
+    positive = sum(scores[j][j] for j in range(size)) / size
+    return positive - sum(number for row in scores for number in row) / size**2
+
+
 def gaussian_kl(mean, log_variance):
     """KL divergence from N(0, I), summed over rows and dimensions."""
     total = 0.0

@@ -22,6 +22,7 @@ HYPERPARAMETERS = {
     "jointopt": {"a": [0.0, 0.5, 64.0, 0.5], "lam": [0.25, 0.0, 8.0, 0.5]},
     "focal": {"a": [0.0, 0.5, 64.0, 0.5], "lam": [0.25, 0.0, 8.0, 0.5]},
     "dmvae": {"lam": [0.0, 0.25, 8.0, 0.5]},
+    "factorcl": {},
 }
 # Runs of step 2 that share a start, and the same with a copy of the start for each.
 SHARED = {"starts": ["a", "b"], "start_of_run": [0, 0, 1, 1], "stream_of_start": [0, 1]}

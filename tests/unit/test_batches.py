@@ -393,6 +393,16 @@ def test_what_x_dropped_is_lost_to_v():
     assert torch.equal(v[kept], raw[kept])
 
 
+def test_v_is_the_augmentation_of_the_clean_x_where_x_is_left_clean():
+    shared = {"size": EpochSize(40, 2), "augmentation": (PAPER, PAPER), "second_version": True}
+    data = FoldData((torch.randn(80, 30), torch.randn(80, 30)), (torch.arange(80), torch.arange(80)))
+    for batch in Feed({0: data}, [stream()], first_clean=True, **shared).epoch(0):
+        for x, v, view in zip(batch.x, batch.v, data.views, strict=True):
+            rows = [int((view == row).all(1).nonzero()) for row in x[0]]
+            assert torch.equal(view[rows], x[0]), "every row is one of the view, as it is"
+            assert set(kinds(x[0].numpy(), v[0].numpy())) == {"unaltered", "dropped", "noisy"}
+
+
 def test_the_two_augmentations_are_independent():
     raw, x, v = one_big_batch(Augmentation(0.5, 0.1), pairs=9000)
     first = kinds(raw, x)

@@ -15,7 +15,7 @@ from disentangledssl.plan import CODE
 
 SOURCE = Path(disentangledssl.__file__).parent
 PER_METHOD = ("train", "probe", "retrieval", "reconstruction", "contents", "representations", "hits", "maps")
-METHODS = ("clip", "step1", "step2", "jointopt", "focal", "dmvae")
+METHODS = ("clip", "step1", "step2", "jointopt", "focal", "dmvae", "factorcl")
 # What the rules ask for: a step and, where a stage is trained or measured, its method.
 STEPS = {
     **{step: CODE[step] for step in CODE if step not in PER_METHOD},
@@ -162,7 +162,7 @@ def steps_of(*methods: str) -> set[str]:
 
 
 def test_formula_changes_its_method_only(package):
-    for method in ("clip", "jointopt", "focal", "dmvae"):
+    for method in ("clip", "jointopt", "focal", "dmvae", "factorcl"):
         assert package.changed(f"methods/{method}", add("MORE = True")) == steps_of(method)
     # JointOpt's terms of the specific codes are those of step 2.
     changed = package.changed("methods/step2", swap("return relevance, overlap / 2", "return relevance, overlap / 3"))

@@ -90,12 +90,12 @@ def test_codes_of_multibench_share_the_width_of_a_view():
     config = load()
     assert config.training.dimensions == 100 and config.family("simulation").widths == "each"
     found = {stage: config.training_of("mfeat", stage).dimensions for stage in config.family("mfeat").grids}
-    assert found == {"clip": 64, "step1": 32, "step2": 32, "jointopt": 32, "focal": 32}
+    assert found == {"clip": 60, "step1": 30, "step2": 30, "jointopt": 30, "focal": 30, "factorcl": 60}
     assert config.training_of("simulation", "step1").dimensions == 100
     content = yaml.safe_load(FULL.read_text())
     content["data"]["mfeat"]["widths"] = "each"
     config = load_config(content, [])
-    assert {config.training_of("mfeat", stage).dimensions for stage in found} == {64}
+    assert {config.training_of("mfeat", stage).dimensions for stage in found} == {60}
 
 
 # Mistakes: one sentence each, with file, key and mend
@@ -357,6 +357,20 @@ ONE_MISTAKE = {
         "datasets: [lincs_cells]\nfamilies: {screen: {grids: {step2: {beta: [1], lam: [selected]}}}}",
         "lincs_cells: grids.step2.lam: holds selected; list numbers",
     ),
+    "FactorCL of a simulation": (
+        "datasets: [simulation]\nfamilies: {simulation: {grids: {factorcl: {}}}}",
+        "simulation: grids.factorcl: is not for a simulation, where zc and zs are measured: FactorCL has neither; "
+        "take it out",
+    ),
+    "FactorCL of a screen": (
+        "datasets: [lincs_cells]\ndata: {lincs_cells: {grids: {factorcl: {}}}}",
+        "lincs_cells: grids.factorcl: is not for a screen",
+    ),
+    "width that five heads cannot share": (
+        "datasets: [mfeat]\ndata: {mfeat: {training: {dimensions: 64}}}",
+        "mfeat: training.dimensions: 64 cannot be divided among the 5 projection heads of a view; "
+        "use a multiple of 5, or stages.factorcl.head_width: kept",
+    ),
     "axis too few": (
         "datasets: [simulation_mixed]\ndata: {simulation_mixed: {grids: {focal: {a: [1]}}}}",
         "simulation_mixed: grids.focal: has the axes ['a'], but focal has ['a', 'lam']; correct the axes",
@@ -576,7 +590,7 @@ def test_every_stage_gets_its_own_settings_and_no_others():
 REACHES = {
     "training: {orthogonality: columns}": {"step2", "jointopt"},
     "training: {kappa: 10}": {"step1", "jointopt"},
-    "training: {temperature: 0.2}": set(STAGES),
+    "training: {temperature: 0.2}": set(STAGES) - {"factorcl"},  # which has none
     "training: {epochs: 3}": set(STAGES) - {"step2"},  # which has epochs of its own
     "families: {simulation: {training: {orthogonality: columns}}}": {"step2", "jointopt"},
     "data: {simulation: {training: {kappa: 10}}}": {"step1", "jointopt"},
@@ -585,6 +599,7 @@ REACHES = {
     "families: {simulation: {stages: {focal: {cosine: hinge}}}}": {"focal"},
     "data: {simulation: {stages: {dmvae: {cross_kl: as_published}}}}": {"dmvae"},
     "data: {simulation: {stages: {dmvae: {info_nce_weight: 1}}}}": {"dmvae"},
+    "stages: {factorcl: {critic_hidden: 64}}": {"factorcl"},
     "data: {simulation_noisy: {training: {kappa: 10}}}": set(),
     "families: {screen: {training: {temperature: 0.2}}}": set(),
 }
@@ -597,6 +612,20 @@ def test_a_changed_value_changes_the_stages_that_use_it(tmp_path, overlay):
         stage for stage in STAGES if before.training_of("simulation", stage) != after.training_of("simulation", stage)
     }
     assert changed == REACHES[overlay]
+
+
+def test_factorcl_as_published(tmp_path):
+    """Forty dimensions and heads as wide; D need not be a multiple of the heads then."""
+    overlay = "data: {mfeat: {training: {dimensions: 62}, stages: {factorcl: {dimensions: 40, head_width: kept}}}}"
+    config = load("datasets: [mfeat]", overlay, tmp_path=tmp_path)
+    found = config.training_of("mfeat", "factorcl")
+    assert (found.dimensions, found.projection) == (40, 40)
+    assert config.training_of("mfeat", "clip").dimensions == 62
+
+
+def test_factorcls_heads_share_the_width_of_its_embedding():
+    found = load().training_of("mfeat", "factorcl")
+    assert found.dimensions == load().training_of("mfeat", "clip").dimensions == 5 * found.projection
 
 
 OWN_LAYERS = [

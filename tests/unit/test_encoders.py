@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from scipy.stats import kstest, norm, uniform
+from scipy.stats import ks_2samp, kstest, norm, uniform
 from torch.nn.functional import linear
 
 from disentangledssl.encoders import LANES, StackedMLP
@@ -181,6 +181,15 @@ def test_initial_values_have_their_distributions():
         bound = 1 / np.sqrt(inputs)
         assert bias.abs().max() <= bound
         assert kstest(bias.detach().numpy(), uniform(-bound, 2 * bound).cdf).pvalue > 1e-3
+
+
+def test_initial_values_without_a_standard_deviation_are_those_of_torchs_linear():
+    layer = torch.nn.Linear(150, 200)
+    weight, bias = next(layers_of(StackedMLP(1, (150, 200)).initialise(streams(1), "zc1", None), 0))
+    for ours, theirs in ((weight, layer.weight), (bias, layer.bias)):
+        ours, theirs = ours.detach().flatten().numpy(), theirs.detach().flatten().numpy()
+        assert np.abs(ours).max() == pytest.approx(np.abs(theirs).max(), rel=0.03)
+        assert ks_2samp(ours, theirs).pvalue > 1e-3
 
 
 def test_initial_biases_have_the_bound_of_torchs_linear():

@@ -65,10 +65,11 @@ ONLY = {
     "streams": {"torch"},
     "objectives": {"torch"},
     "encoders": {"torch", ".streams"},
+    "critics": {"torch", ".encoders", ".objectives"},
     "vmf": {"torch", "numpy", "scipy", ".streams"},
     "methods": {"torch", ".encoders", ".settings", ".streams"},
     **{
-        name: {"torch", ".methods", ".encoders", ".objectives", ".settings", ".streams", ".vmf"}
+        name: {"torch", ".methods", ".critics", ".encoders", ".objectives", ".settings", ".streams", ".vmf"}
         for name in MODULES
         if name.startswith("methods.")
     },

@@ -9,6 +9,7 @@ import torch
 from miniature import BATCH, HYPERPARAMETERS, RUNS, build, draw_batch
 
 from disentangledssl.methods import spread
+from disentangledssl.methods.factorcl import Method as FactorCL
 from disentangledssl.settings import STAGE_SETTINGS
 
 # Every stage with its switches as by default, and with all of them turned.
@@ -17,6 +18,7 @@ OTHERWISE = {
     "jointopt": {"orthogonality": "columns", "normaliser": False},
     "focal": {"cosine": "hinge"},
     "dmvae": {"prior_expert": True, "cross_kl": "as_published", "info_nce_weight": 0.5},
+    "factorcl": {"head_width": "divided"},
 }
 CASES = [pytest.param(stage, {}, id=stage) for stage in STAGE_SETTINGS] + [
     pytest.param(stage, settings, id=f"{stage}, switched") for stage, settings in OTHERWISE.items()
@@ -41,7 +43,8 @@ def test_no_stage_is_left_out():
 @every
 def test_losses_and_terms_are_one_number_a_run(method, batch):
     losses, terms = method.losses(batch)
-    assert list(losses) == list(method.parameter_groups()) == ["encoders"]
+    assert list(losses) == list(method.parameter_groups())
+    assert list(losses) == (["encoders", "critics"] if isinstance(method, FactorCL) else ["encoders"])
     assert terms
     for value in (*losses.values(), *terms.values()):
         assert value.shape == (len(RUNS),)
@@ -60,26 +63,32 @@ def test_terms_depend_on_the_stream_and_on_no_hyperparameter(method, batch):
 @every
 def test_gradient_of_a_run_stays_in_its_slice(method, batch):
     losses, _ = method.losses(batch)
-    losses["encoders"][2].backward()
-    for parameter in method.parameter_groups()["encoders"]:
-        assert (parameter.grad[[0, 1, 3]] == 0).all()
-        assert (parameter.grad[2] != 0).any()
+    for name, parameters in method.parameter_groups().items():
+        for gradient in torch.autograd.grad(losses[name][2], parameters):
+            assert (gradient[[0, 1, 3]] == 0).all()
+            assert (gradient[2] != 0).any()
 
 
 @every
 def test_every_parameter_that_is_not_frozen_is_trained(method):
-    trained = {id(p) for p in method.parameter_groups()["encoders"]}
-    assert trained == {id(p) for name in method.trained for p in getattr(method, name).parameters()}
-    assert trained == {id(p) for p in method.parameters() if p.requires_grad}
+    trained = [id(p) for group in method.parameter_groups().values() for p in group]
+    named = {id(p) for name in method.trained for p in getattr(method, name).parameters() if p.requires_grad}
+    assert set(trained) == named == {id(p) for p in method.parameters() if p.requires_grad}
+    assert len(trained) == len(named)
 
 
 @every
 def test_gradient_is_that_of_finite_differences(method, batch):
-    parameters, draws = method.parameter_groups()["encoders"], torch.Generator().manual_seed(1)
-    loss = method.losses(batch)[0]["encoders"]
+    for name, parameters in method.parameter_groups().items():
+        check_gradient(method, batch, name, parameters)
+
+
+def check_gradient(method, batch, name, parameters):
+    draws = torch.Generator().manual_seed(1)
+    loss = method.losses(batch)[0][name]
     gradients = torch.autograd.grad(loss.sum(), parameters)
     start = [p.detach().clone() for p in parameters]
-    step = 1e-6
+    step = 1e-7  # small, since a critic has kinks for every pair
     for _ in range(3):
         direction = [torch.randn(p.shape, generator=draws, dtype=p.dtype) for p in parameters]
         # Of each run apart: a run's loss depends on its own slice only.
@@ -89,8 +98,11 @@ def test_gradient_is_that_of_finite_differences(method, batch):
             for sign in (1, -1):
                 for p, origin, d in zip(parameters, start, direction, strict=True):
                     p.copy_(origin + sign * step * d)
-                moved.append(method.losses(batch)[0]["encoders"])
+                moved.append(method.losses(batch)[0][name])
         torch.testing.assert_close((moved[0] - moved[1]) / (2 * step), expected, rtol=1e-5, atol=1e-6)
+    with torch.no_grad():
+        for p, origin in zip(parameters, start, strict=True):
+            p.copy_(origin)
 
 
 def reorder(batch, order):
@@ -112,18 +124,23 @@ def test_order_of_the_pairs_does_not_matter(method, batch):
 @every
 def test_a_run_of_nan_leaves_its_mates_alone(method, batch):
     expected = method.losses(batch)
-    parameters, others = method.parameter_groups()["encoders"], [0, 2, 3]
-    gradients = torch.autograd.grad(expected[0]["encoders"].sum(), parameters)
+    groups, others = method.parameter_groups(), [0, 2, 3]
+    gradients = gradients_of(expected[0], groups)
     with torch.no_grad():
-        for parameter in parameters:
+        for parameter in (p for group in groups.values() for p in group):
             parameter[1] = float("nan")
     losses, terms = method.losses(batch)
     for first, second in zip(expected, (losses, terms), strict=True):
         for name, values in first.items():
             assert torch.equal(second[name][others], values[others]), name
-    assert torch.isnan(losses["encoders"][1])
-    for before, after in zip(gradients, torch.autograd.grad(losses["encoders"].sum(), parameters), strict=True):
+    assert all(torch.isnan(loss[1]) for loss in losses.values())
+    for before, after in zip(gradients, gradients_of(losses, groups), strict=True):
         assert torch.equal(after[others], before[others])
+
+
+def gradients_of(losses, groups):
+    """Of each group's loss with respect to its parameters."""
+    return [one for name, group in groups.items() for one in torch.autograd.grad(losses[name].sum(), group)]
 
 
 @every
@@ -134,7 +151,8 @@ def test_representations_are_of_one_view_each(method, batch):
         others = list(x)
         others[1 - m] = torch.zeros_like(x[1 - m])
         for name, values in method.represent(2, tuple(others)).items():
-            assert values.shape == (BATCH, method.settings.dimensions)
+            heads = 5 * method.settings.projection if name.startswith("proj") else None
+            assert values.shape == (BATCH, heads or method.settings.dimensions)
             assert torch.equal(values, codes[name]) == (name[-1] == str(m + 1)), name
 
 

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import cross_entropy, normalize
 
-from disentangledssl.objectives import gaussian_kl, info_nce, mean_cosine, orthogonality, product_of_experts
+from disentangledssl.objectives import (
+    club_terms,
+    gaussian_kl,
+    info_nce,
+    mean_cosine,
+    nce_terms,
+    orthogonality,
+    product_of_experts,
+)
 
 TERMS = {
     "info_nce": lambda a, c: info_nce(normalize(a, dim=-1), normalize(c, dim=-1), 0.2),
@@ -328,3 +336,54 @@ def test_unit_rows_know_no_scale_of_a_sample_and_unit_columns_none_of_a_dimensio
 def test_the_views_are_alike(seed, name):
     a, c = codes((2, 5, 4), seed), codes((2, 5, 4), seed + 1)
     torch.testing.assert_close(TERMS[name](a, c), TERMS[name](c, a))
+
+
+# ---------------------------------------------------------------- bounds from the scores of a critic
+
+BOUNDS = pytest.mark.parametrize("terms", [nce_terms, club_terms])
+
+
+@BOUNDS
+@pytest.mark.parametrize("shape", [(1, 2, 2), (3, 7, 7)])
+def test_bounds_are_the_literal_formulas(shape, terms):
+    scores = codes(shape)
+    formula = {nce_terms: literal.nce, club_terms: literal.club}[terms]
+    found = terms(scores)
+    assert found.shape == shape[:2]
+    np.testing.assert_allclose(found.mean(1), [formula(one.tolist()) for one in scores], rtol=1e-12, atol=1e-14)
+
+
+def test_nce_bound_is_torchs_cross_entropy():
+    """Which v_j's own u is among all of them, negatives being other u of the same v."""
+    scores = codes((3, 9, 9))
+    for run, terms in enumerate(nce_terms(scores)):
+        torch.testing.assert_close(terms.mean(), math.log(9) - cross_entropy(scores[run].T, torch.arange(9)))
+
+
+@BOUNDS
+def test_terms_of_some_v_are_those_among_all(terms):
+    scores = codes((2, 8, 8))
+    whole = terms(scores)
+    for first, last in ((0, 3), (3, 4), (4, 8)):
+        assert torch.equal(terms(scores[:, :, first:last], first), whole[:, first:last])
+
+
+@BOUNDS
+def test_what_depends_on_v_alone_adds_nothing(terms):
+    scores = codes((3, 6, 6))
+    torch.testing.assert_close(terms(scores + 5 * codes((3, 1, 6), seed=1)), terms(scores))
+
+
+def test_the_two_sides_of_a_bound_are_not_alike():
+    scores = codes((1, 6, 6))
+    assert not torch.isclose(nce_terms(scores).mean(), nce_terms(scores.transpose(1, 2)).mean())
+    torch.testing.assert_close(club_terms(scores).mean(), club_terms(scores.transpose(1, 2)).mean())
+
+
+def test_nce_bound_ends_at_the_log_of_the_batch_and_club_nowhere():
+    scores = torch.eye(8, dtype=torch.float32)[None]
+    for scale in (1.0, 100.0, 1e4):
+        assert nce_terms(scale * scores).mean() <= math.log(8) + 1e-6
+        torch.testing.assert_close(club_terms(scale * scores).mean(), torch.tensor(scale * 7 / 8))
+    torch.testing.assert_close(nce_terms(1e4 * scores).mean(), torch.tensor(math.log(8)))
+    assert nce_terms(torch.zeros(1, 8, 8)).abs().max() < 1e-6

@@ -178,7 +178,7 @@ def test_a_run_takes_more_memory_the_more_networks_it_has():
     settings = settings_of("step2")
     gb = {stage: run_gb(stage, settings) for stage in STAGES}
     # Frozen networks have neither gradients nor moments.
-    assert gb["clip"] == gb["step1"] < gb["step2"] < gb["jointopt"] == gb["focal"] == gb["dmvae"]
+    assert gb["clip"] == gb["step1"] < gb["step2"] < gb["jointopt"] == gb["focal"] == gb["dmvae"] < gb["factorcl"]
     assert gb["jointopt"] == pytest.approx(2 * gb["step1"])
 
 

@@ -61,7 +61,8 @@ def test_what_training_refuses(shared, name, value):
 OF_A_STAGE = [
     ("jointopt", "normaliser", 1), ("jointopt", "normaliser", None), ("focal", "cosine", "unsigned"),
     ("dmvae", "prior_expert", "yes"), ("dmvae", "cross_kl", "crossed"), ("dmvae", "info_nce_weight", -1),
-    ("dmvae", "info_nce_weight", float("inf")),
+    ("dmvae", "info_nce_weight", float("inf")), ("factorcl", "head_width", "published"), ("factorcl", "head_width", 40),
+    ("factorcl", "critic_hidden", 0),
 ]  # fmt: skip
 
 
@@ -93,6 +94,7 @@ def test_no_stage_has_what_it_does_not_use():
         "jointopt": {"temperature", "kappa", "orthogonality", "normaliser"},
         "focal": {"temperature", "cosine"},
         "dmvae": {"temperature", "prior_expert", "cross_kl", "info_nce_weight"},
+        "factorcl": {"head_width", "critic_hidden"},
     }
 
 

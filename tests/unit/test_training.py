@@ -63,7 +63,15 @@ DMVAE = [
         (0, 0, 0), (0.01, 0, 0), (0.01, 1, 0), (0, 0, 1), (0.01, 0, 1), (0, 1, 1), (0.01, 1, 1), (0, 1, 0)
     ]
 ]  # fmt: skip
-RUNS = {"step1": STEP1, "clip": CLIP, "step2": STEP2, "jointopt": JOINT, "focal": JOINT, "dmvae": DMVAE}
+RUNS = {
+    "step1": STEP1,
+    "clip": CLIP,
+    "step2": STEP2,
+    "jointopt": JOINT,
+    "focal": JOINT,
+    "dmvae": DMVAE,
+    "factorcl": CLIP,
+}
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +163,7 @@ def test_codes_narrower_than_twelve_are_nearly_the_same(train_in, small, step1_s
             torch.testing.assert_close(tensor, single[name], atol=2e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("method", ["step1", "step2", "jointopt", "focal", "dmvae"])
+@pytest.mark.parametrize("method", ["step1", "step2", "jointopt", "focal", "dmvae", "factorcl"])
 def test_the_same_in_the_papers_widths(train_in, small, step1_stacks, method, tmp_path):
     sizes = {"hidden": 512, "dimensions": 100, "batch_size": 48, "epochs": 2, "weight_std": 0.01}
     settings = small(method, **sizes)

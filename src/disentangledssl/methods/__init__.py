@@ -59,6 +59,8 @@ class BaseMethod(nn.Module):
         Of the views.
     second_version : bool
         Whether ``losses`` needs a second augmented version of each view.
+    first_clean : bool
+        Whether the first version is the clean view, or augmented too.
     noise : tuple of (purpose, view)
         The noise that ``losses`` samples with, by the key of its random stream; vMF noise where the settings have
         a ``kappa``, else standard normal numbers.
@@ -69,6 +71,7 @@ class BaseMethod(nn.Module):
     """
 
     second_version = False
+    first_clean = False
     noise: tuple[tuple[str, int], ...] = ()
     trained: tuple[str, ...] = ()
     annealed = True
