@@ -382,6 +382,9 @@ class Config(Strict):
         ):  # fmt: skip
             if layer is not None:
                 merged = _merge(merged, layer.model_dump(exclude_unset=True))
+        sequences = merged["sequences"]
+        if sequences and "width" in sequences:
+            merged["sequences"] = sequences | {"width": sequences["width"] or merged["dimensions"]}
         return merged
 
     def decoders_of(self, dataset: str) -> DecoderSettings:
@@ -422,7 +425,8 @@ class Config(Strict):
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     out = dict(base)
     for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
+        # What is set for one network of sequences says nothing about another.
+        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping) and key != "sequences"
         out[key] = _merge(out[key], value) if both else value
     return out
 
@@ -590,6 +594,7 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                 if SELECTED in grid.get(axis, []) and (stage, axis) != ("step2", "beta"):
                     mend = "list numbers: only the beta of step 2 is selected, from those of step 1"
                     yield mistake(f"grids.{stage}.{axis}", "holds selected", mend)
+        undivided = {}
         for stage in family.grids:
             width = config._merged_training(dataset, stage)["dimensions"]
             if config.halves_codes(dataset, stage) and (width % 2 or width < 4):
@@ -597,12 +602,17 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                 yield mistake("training.dimensions", problem, "use an even number of 4 or more, or widths: each")
                 break
             try:
-                config.training_of(dataset, stage)
+                sequences = config.training_of(dataset, stage).sequences
+                width, heads = (getattr(sequences, name, 0) or 1 for name in ("width", "heads"))
+                if width % heads:
+                    problem = f"{heads} do not divide the width {width}"
+                    undivided[problem] = mistake("training.sequences.heads", problem, f"use a multiple of {heads}")
             except ValidationError as error:
                 # What only this stage has is given in its own block, which no model can demand.
                 for item in error.errors():
                     place = f"stages.{stage}.{item['loc'][0]}"
                     yield mistake(place, "is missing", "add it; config.yaml shows every setting")
+        yield from undivided.values()
         step1, step2 = (family.grids.get(stage, {}).get("beta", []) for stage in ("step1", "step2"))
         if SELECTED in step2 and source != "screen":
             problem = "selected needs validation molecules, which only a screen has"

@@ -49,7 +49,7 @@ class PairedDataset:
     Attributes
     ----------
     views : pair of arrays
-        ``(rows of the view, features)``, float32.
+        ``(rows of the view, features)``, or ``(rows, steps, features)`` of sequences, float32.
     rows : pair of arrays
         For each pair the row of each view, ``(pairs,)``.
     features : pair of lists
@@ -64,6 +64,9 @@ class PairedDataset:
         True latents where they are known, ``(pairs, dimensions)``.
     info : mapping
         ``name``, ``title``, ``stand_in`` and where the data come from.
+    lengths : pair of arrays or None
+        How many steps each sequence of a view has, ``(rows of the view,)``, int32; what is behind is 0. None of a view
+        without sequences.
     """
 
     views: tuple[np.ndarray, np.ndarray]
@@ -77,10 +80,11 @@ class PairedDataset:
     folds: tuple[np.ndarray, ...]
     latents: Mapping[str, np.ndarray] | None = None
     info: Mapping[str, Any] = field(default_factory=dict)
+    lengths: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Shape of a row of each view: ``(features,)``."""
+        """Shape of a row of each view: ``(features,)``, or of sequences ``(steps, features)``."""
         first, second = (view.shape[1:] for view in self.views)
         return first, second
 

@@ -15,7 +15,7 @@ from disentangledssl.errors import InputError, first_few
 
 Files = Sequence[str | os.PathLike[str]]
 # Settings that tell which model the settings beside them are checked by.
-TAGS = ("source", "screen")
+TAGS = ("source", "screen", "network")
 
 
 class ConfigErrors(InputError):

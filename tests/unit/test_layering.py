@@ -65,8 +65,9 @@ ONLY = {
     "streams": {"torch"},
     "objectives": {"torch"},
     "encoders": {"torch", ".streams"},
+    "sequence_encoders": {"torch", ".encoders", ".streams"},
     "vmf": {"torch", "numpy", "scipy", ".streams"},
-    "methods": {"torch", ".encoders", ".settings", ".streams"},
+    "methods": {"torch", ".encoders", ".sequence_encoders", ".settings", ".streams"},
     **{
         name: {"torch", ".methods", ".encoders", ".objectives", ".settings", ".streams", ".vmf"}
         for name in MODULES
