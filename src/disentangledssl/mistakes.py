@@ -131,6 +131,7 @@ def _arguments(kind: Any) -> list[Any]:
 
 
 def _choices(kind: Any) -> list[type[BaseModel]]:
+    kind = _without_none(kind)
     if hasattr(kind, "__metadata__"):
         return _choices(kind.__origin__)
     found = [kind, *getattr(kind, "__args__", ())]

@@ -456,6 +456,8 @@ class SequenceEncoder(nn.Module):
 
     def single(self, run: int, x: torch.Tensor, zc: torch.Tensor | None = None) -> torch.Tensor:
         """Encode ``(rows, steps, features + 1)`` with the network of one run, cleanly, into ``(rows, outputs)``."""
+        if not len(x):
+            return x.new_empty(0, self.outputs)
         own = {name: parameter[run : run + 1] for name, parameter in self.named_parameters()}
         return functional_call(self, own, (x[None], None if zc is None else zc[None]), {"clean": True})[0]
 

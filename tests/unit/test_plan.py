@@ -190,6 +190,23 @@ def test_weights_of_a_run_are_counted():
     assert run_gb("step1", settings) == pytest.approx(2 * 4 * (8 * weights + 4 * activations) / 1e9)
 
 
+def test_sequences_take_more_with_everything_that_makes_their_encoders_larger():
+    augmentation = {"noise_std": 0.1, "drop_fraction": 0.2}
+    sizes = {"width": 300, "layers": 5, "heads": 5, "feedforward": 2048}
+    more = {"network": "transformer", "dropout": 0.1, "readout": "last_step", "augmentation": augmentation}
+    gb = run_gb("step1", settings_of("step1", sequences=more | sizes))
+    # Five layers of 1,589,000 weights, and activations that outweigh them.
+    assert gb > 2 * 4e-9 * 8 * 5 * (4 * 300**2 + 2 * 300 * 2048)
+    for name, value in sizes.items():
+        larger = more | sizes | {name: 2 * value}
+        assert run_gb("step1", settings_of("step1", sequences=larger)) > gb
+    gru = {"network": "gru", "hidden": 30, "per_step": 15, "augmentation": augmentation}
+    assert 0 < run_gb("step1", settings_of("step1", sequences=gru)) < gb
+    assert run_gb("step1", settings_of("step1", sequences=gru | {"hidden": 60})) > run_gb(
+        "step1", settings_of("step1", sequences=gru)
+    )
+
+
 @pytest.mark.parametrize("gb", [0.001, 0.05, 0.2, 0.5, 1, 4, 1e6])
 def test_no_stack_exceeds_the_memory_it_may_take(ledger, gb):
     grid = {"grids": grids([0, 1, 5, 10, 100], [0.01, 1])}
