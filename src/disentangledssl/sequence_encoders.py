@@ -403,15 +403,11 @@ class SequenceEncoder(nn.Module):
     beside : int
         Width of the code beside the sequence.
     precision : {"float32", "bfloat16"}
-        Of the matrix products of :meth:`forward` and its gradient.
+        Of the products with weights in :meth:`forward` and its gradient.
 
     Attributes
     ----------
     outputs : int
-
-    Notes
-    -----
-    As in ``encoders``, each run's slice of a parameter is a whole number of vector lanes.
     """
 
     def __init__(
