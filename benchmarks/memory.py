@@ -22,8 +22,9 @@ import psutil
 import torch
 import vectorised
 from flops import WIDTH
-from timing import CHUNK, PAIRS, Rounds, settings_of, time_training
+from timing import PAIRS, Rounds, settings_of, time_training
 
+from disentangledssl.batches import CHUNK
 from disentangledssl.dataset import pairs_table, read_dataset, splits_table, view_table
 from disentangledssl.files import write_table
 from disentangledssl.settings import ScalingSettings

@@ -30,7 +30,7 @@ SETTINGS = {
     "epochs": 8, "batch_size": 256, "mini_batches": "pairs",
     "learning_rate": 1e-4, "hidden": 512, "layers": 3, "dimensions": 100,
     "weight_std": 0.01, "precision": "float32", "temperature": 0.07, "kappa": 1000.0, "orthogonality": "rows",
-    "augmentation": {"noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
+    "augmentation": {"kind": "drop", "noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None}, "sequences": None,
 }  # fmt: skip
 SCALING = {"unit_norm": False, "clip_quantile": None, "standardise": False, "clip": None, "statistics": "train"}
 LABELS = ("s1", "c", "s2")

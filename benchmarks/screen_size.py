@@ -27,7 +27,7 @@ import torch
 from flops import BATCH, info_nce_flops, mlp_flops
 from memory import Peak
 from report import Table, as_share, processor
-from timing import CHUNK, SIDE, Rounds, settings_of
+from timing import SIDE, Rounds, settings_of
 
 from disentangledssl.dataset import pairs_table, read_dataset, splits_table, write_view
 from disentangledssl.files import write_table
@@ -89,7 +89,7 @@ def measure(folder: Path, runs: int, rounds: int, threads: int, steps: int) -> d
     beside = [(before + after) / 2 for before, after in itertools.pairwise(rates[1:])]
     return {
         "peak": held.bytes() / 1e9, "assembled": assembled, "wall": clock.wall[1:], "rates": beside,
-        "steps": feed.steps, "chunk": CHUNK,
+        "steps": feed.steps,
     }  # fmt: skip
 
 

@@ -10,11 +10,11 @@ import psutil
 import torch
 from flops import BATCH, DIMENSIONS, HIDDEN, WIDTH
 
-from disentangledssl.batches import CHUNK, Augmentation, EpochSize, Feed, FoldData
+from disentangledssl.batches import EpochSize, Feed, FoldData
 from disentangledssl.methods import STRUCTURE, BaseMethod, Layout, load_method
 from disentangledssl.settings import STAGE_SETTINGS, TrainingSettings
 from disentangledssl.streams import Stream
-from disentangledssl.training import train
+from disentangledssl.training import augmentation_of, train
 
 PAIRS = 72_000
 SIDE = 2048  # of the square matrices whose product gives the machine's rate
@@ -32,7 +32,7 @@ SETTINGS = {
     "epochs": 1, "batch_size": BATCH, "mini_batches": "pairs",
     "learning_rate": 1e-4, "hidden": HIDDEN, "layers": 3, "dimensions": DIMENSIONS,
     "weight_std": 0.01, "precision": "float32", "temperature": 0.07, "kappa": 1000.0, "orthogonality": "rows",
-    "augmentation": {"noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
+    "augmentation": {"kind": "drop", "noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None}, "sequences": None,
     "normaliser": True, "cosine": "signed", "prior_expert": False, "cross_kl": "own", "info_nce_weight": 0.0,
 }  # fmt: skip
 
@@ -82,7 +82,7 @@ def build(method: str, views, runs: int = 1, **others) -> tuple[BaseMethod, Feed
         {0: FoldData(tuple(views), (rows, rows))},
         layout.streams,
         size=EpochSize.of_pairs(len(rows), settings.batch_size),
-        augmentation=(Augmentation(**settings.augmentation.model_dump()),) * 2,
+        augmentation=tuple(augmentation_of(view.shape[1:], settings, settings.batch_size) for view in views),
         second_version=model.second_version,
         first_clean=model.first_clean,
         noise=model.noise,
@@ -118,7 +118,7 @@ class Rounds:
     def __init__(self, feed: Feed, steps: int, threads: list[int], between: Callable[[], None]):
         self.feed, self.steps, self.device = feed, steps, feed.device
         self.threads, self.between = [1, *threads], between
-        self.chunk = min(CHUNK, feed.steps)
+        self.chunk = min(feed.chunk, feed.steps)
         self.cpu: list[float] = []  # seconds a step, by round; of these in the feed:
         self.feeding: list[float] = []
         self.wall: list[float] = []

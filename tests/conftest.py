@@ -78,7 +78,8 @@ def small() -> Callable[..., dict[str, Any]]:
         "epochs": 2, "batch_size": 16, "mini_batches": "pairs",
         "learning_rate": 1e-3, "hidden": 30, "layers": 3, "dimensions": 10,
         "weight_std": 0.1, "precision": "float32", "temperature": 0.07, "kappa": 1000.0, "orthogonality": "rows",
-        "augmentation": {"noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
+        "augmentation": {"kind": "drop", "noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
+        "sequences": None,
         "normaliser": True, "cosine": "signed", "prior_expert": False, "cross_kl": "own", "info_nce_weight": 0.0,
         "head_width": "kept", "critic_hidden": 30,
     }  # fmt: skip

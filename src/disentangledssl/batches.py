@@ -16,7 +16,9 @@ import torch
 from disentangledssl.streams import Stream, generator
 from disentangledssl.vmf import noise_around_first_axis
 
-CHUNK = 32  # mini-batches drawn at a time: part of what the random numbers depend on
+# Mini-batches drawn at a time; of sequences as many as a stream's larger view fits into so many bytes. Part of what the
+# random numbers depend on.
+CHUNK, CHUNK_BYTES = 32, 64_000_000
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class FoldData:
     Attributes
     ----------
     views : pair of tensors, (rows of the view, features)
+        Of sequences (rows of the view, steps, features + 1), see ``sequence_encoders``.
     rows : pair of tensors, (training pairs,)
         For each training pair the row of each view.
     groups : tensor of whole numbers, (training pairs,), optional
@@ -95,8 +98,43 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class Mixup:
+    """How the view without time steps beside a sequence is augmented, a whole mini-batch at a time.
+
+    Attributes
+    ----------
+    noise_std : float
+        Standard deviation of the added noise.
+    batch : int
+        Samples of a mini-batch.
+    """
+
+    noise_std: float
+    batch: int
+
+
+@dataclass(frozen=True)
+class SequenceAugmentation:
+    """How sequences are augmented (numbers from FactorCL's code, which pays no regard to padding).
+
+    Attributes
+    ----------
+    noise_std : float
+        Standard deviation of the noise that is added to valid time steps.
+    drop_fraction : float
+        Share of the valid time steps set to zero: exactly ``int(share * valid)`` of them. They stay valid.
+    """
+
+    noise_std: float
+    drop_fraction: float
+
+
+Augmenting = Augmentation | Mixup | SequenceAugmentation
+
+
+@dataclass(frozen=True)
 class Batch:
-    """One mini-batch, ``(streams, batch, features)`` each.
+    """One mini-batch, ``(streams, batch, features)`` each, of sequences ``(streams, batch, steps, features + 1)``.
 
     Attributes
     ----------
@@ -137,6 +175,75 @@ def augment(x: torch.Tensor, augmentation: Augmentation, draws: torch.Generator)
     count = int(augmentation.drop_fraction * active + 1e-9)  # 0.29 * 100 is a little less than 29
     out[dropped, random_subsets(len(dropped), active, count, draws, x.device)] = 0
     return out
+
+
+def augment_mini_batches(x: torch.Tensor, augmentation: Mixup, draws: torch.Generator) -> torch.Tensor:
+    """Return an augmented copy: per mini-batch one of noise, mixup or nothing, with equal chance.
+
+    Mixup gives each sample a share of another one of its mini-batch: one share for all, from a Beta(1, 1), that is a
+    uniform, distribution.
+
+    Parameters
+    ----------
+    x : tensor, (samples, features)
+        Whole mini-batches, one after the other.
+    augmentation : Mixup
+    draws : torch.Generator
+        On the device of ``x``.
+
+    Notes
+    -----
+    Source: FactorCL's code for the static view of MIMIC.
+    """
+    out = x.clone().view(-1, augmentation.batch, x.shape[1])
+    kind = torch.randint(3, (len(out),), generator=draws, device=x.device)
+    noisy, mixed = (kind == 0).nonzero()[:, 0], (kind == 1).nonzero()[:, 0]
+    noise = torch.randn(len(noisy), *out.shape[1:], generator=draws, device=x.device, dtype=x.dtype)
+    out.index_add_(0, noisy, noise, alpha=augmentation.noise_std)
+    others = torch.rand(len(mixed), augmentation.batch, generator=draws, device=x.device).argsort(1)
+    share = torch.rand(len(mixed), 1, 1, generator=draws, device=x.device, dtype=x.dtype)
+    own = out[mixed]
+    out[mixed] = torch.lerp(own, own.take_along_dim(others[..., None], 1), share)
+    return out.view_as(x)
+
+
+def augment_sequences(x: torch.Tensor, augmentation: SequenceAugmentation, draws: torch.Generator) -> torch.Tensor:
+    """Return an augmented copy: per sequence one of these, with equal chance; padding stays as it is.
+
+    Its valid time steps are shuffled, or noise is added to them, or some of them are set to zero, or nothing is done.
+
+    Parameters
+    ----------
+    x : tensor, (samples, steps, features + 1)
+        The last number of a time step is 1 where it is valid, 0 where it is padding.
+    augmentation : SequenceAugmentation
+    draws : torch.Generator
+        On the device of ``x``.
+
+    Returns
+    -------
+    tensor, (samples, steps, features + 1)
+    """
+    out, steps = x.clone(), x.shape[1]
+    kind = torch.randint(4, (len(x),), generator=draws, device=x.device)
+    shuffled, noisy, dropped = ((kind == one).nonzero()[:, 0] for one in range(3))
+
+    def places(samples: torch.Tensor) -> torch.Tensor:
+        """Random order of the time steps of each sample, padding last."""
+        order = torch.rand(len(samples), steps, generator=draws, device=x.device)
+        return (order + 2 * (x[samples, :, -1] == 0)).argsort(1)
+
+    out[shuffled] = x[shuffled].take_along_dim(places(shuffled)[..., None], 1)
+    noise = torch.randn(len(noisy), steps, x.shape[2] - 1, generator=draws, device=x.device, dtype=x.dtype)
+    out[noisy, :, :-1] += noise.mul_(augmentation.noise_std) * x[noisy, :, -1:]
+    valid = x[dropped, :, -1].sum(1, keepdim=True)
+    count = (augmentation.drop_fraction * valid.double() + 1e-9).long()
+    sample, place = (torch.arange(steps, device=x.device) < count).nonzero(as_tuple=True)
+    out[dropped[sample], places(dropped)[sample, place], :-1] = 0
+    return out
+
+
+AUGMENT = {Augmentation: augment, Mixup: augment_mini_batches, SequenceAugmentation: augment_sequences}
 
 
 def random_subsets(
@@ -183,6 +290,16 @@ def spread_groups(groups: torch.Tensor, order: torch.Tensor, size: EpochSize, dr
     return kept[: len(kept) // size.steps * size.steps].view(-1, size.steps).T[:, : size.batch].reshape(-1)
 
 
+def chunk_size(views: Sequence[torch.Tensor], batch: int) -> int:
+    """Return how many mini-batches are drawn at a time.
+
+    >>> chunk_size([torch.empty(1, 100), torch.empty(1, 100)], 256), chunk_size([torch.empty(1, 50, 372)], 128)
+    (32, 6)
+    """
+    of_sequences = [view[0].nbytes * batch for view in views if view.dim() == 3]
+    return min(CHUNK, max(1, CHUNK_BYTES // max(of_sequences))) if of_sequences else CHUNK
+
+
 class Feed:
     """Serves the mini-batches of an epoch for several streams at once.
 
@@ -194,7 +311,7 @@ class Feed:
     size : EpochSize
         Of all folds of the data set, used here or not, so that a run does not depend on which others are in its
         stack. A last, partial mini-batch is dropped.
-    augmentation : pair of Augmentation
+    augmentation : pair of Augmentation, Mixup or SequenceAugmentation
         One a view.
     second_version : bool
         Whether ``Batch.v`` is wanted.
@@ -216,7 +333,7 @@ class Feed:
         streams: Sequence[Stream],
         *,
         size: EpochSize,
-        augmentation: tuple[Augmentation, Augmentation],
+        augmentation: tuple[Augmenting, Augmenting],
         second_version: bool,
         first_clean: bool = False,
         noise: Sequence[tuple[str, int]] = (),
@@ -230,7 +347,9 @@ class Feed:
         self.augmentation = augmentation
         self.second_version, self.first_clean = second_version, first_clean
         self.noise, self.dimensions, self.kappa = noise, dimensions, kappa
-        self.device = next(iter(folds.values())).rows[0].device
+        first = next(iter(folds.values()))
+        self.device = first.rows[0].device
+        self.chunk = chunk_size(first.views, self.batch)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """Yield the mini-batches of one epoch."""
@@ -244,8 +363,8 @@ class Feed:
         ]
         augmenting = {m: generators("augment", m + 1) for m in (0, 1)}
         sampling = [generators(purpose, view) for purpose, view in self.noise]
-        for start in range(0, self.steps, CHUNK):
-            steps = min(CHUNK, self.steps - start)
+        for start in range(0, self.steps, self.chunk):
+            steps = min(self.chunk, self.steps - start)
             chosen = [order[start * self.batch : (start + steps) * self.batch] for order in orders]
             x, v = zip(*(self._views(m, chosen, augmenting[m]) for m in (0, 1)), strict=True)
             noise = [self._noise(steps * self.batch, draws) for draws in sampling]
@@ -267,9 +386,10 @@ class Feed:
             fold = self.folds[stream.fold]
             # Four times as fast as indexing by square brackets.
             clean = fold.views[m].index_select(0, fold.rows[m].index_select(0, pairs))
-            x.append(clean if self.first_clean else augment(clean, self.augmentation[m], draws))
+            augmentation = self.augmentation[m]
+            x.append(clean if self.first_clean else AUGMENT[type(augmentation)](clean, augmentation, draws))
             if self.second_version:
-                v.append(augment(x[-1], self.augmentation[m], draws))
+                v.append(AUGMENT[type(augmentation)](x[-1], augmentation, draws))
         return torch.stack(x), torch.stack(v) if v else None
 
     def _noise(self, samples: int, draws: Sequence[torch.Generator]) -> torch.Tensor:

@@ -419,6 +419,9 @@ class Config(Strict):
         ):  # fmt: skip
             if layer is not None:
                 merged = _merge(merged, layer.model_dump(exclude_unset=True))
+        sequences = merged["sequences"]
+        if sequences and "width" in sequences:
+            merged["sequences"] = sequences | {"width": sequences["width"] or merged["dimensions"]}
         return merged
 
     def decoders_of(self, dataset: str) -> DecoderSettings:
@@ -459,7 +462,8 @@ class Config(Strict):
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     out = dict(base)
     for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
+        # What is set for one network of sequences says nothing about another.
+        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping) and key != "sequences"
         out[key] = _merge(out[key], value) if both else value
     return out
 
@@ -627,6 +631,7 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                 if SELECTED in grid.get(axis, []) and (stage, axis) != ("step2", "beta"):
                     mend = "list numbers: only the beta of step 2 is selected, from those of step 1"
                     yield mistake(f"grids.{stage}.{axis}", "holds selected", mend)
+        undivided = {}
         for stage in family.grids:
             width = config._merged_training(dataset, stage)["dimensions"]
             if config.halves_codes(dataset, stage) and (width % 2 or width < 4):
@@ -641,6 +646,10 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                     place = f"stages.{stage}.{item['loc'][0]}"
                     yield mistake(place, "is missing", "add it; config.yaml shows every setting")
                 continue
+            steps, heads = (getattr(settings.sequences, name, 0) or 1 for name in ("width", "heads"))
+            if steps % heads:
+                problem = f"{heads} do not divide the width {steps}"
+                undivided[problem] = mistake("training.sequences.heads", problem, f"use a multiple of {heads}")
             if stage == "factorcl" and source != "multibench":
                 problem = f"is not for a {source}, where zc and zs are measured: FactorCL has neither"
                 yield mistake("grids.factorcl", problem, "take it out")
@@ -648,6 +657,7 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                 problem = f"{width} cannot be divided among the {FACTORCL_HEADS} projection heads of a view"
                 mend = f"use a multiple of {FACTORCL_HEADS}, or stages.factorcl.head_width: kept"
                 yield mistake("training.dimensions", problem, mend, "stages.factorcl.dimensions")
+        yield from undivided.values()
         step1, step2 = (family.grids.get(stage, {}).get("beta", []) for stage in ("step1", "step2"))
         if SELECTED in step2 and source != "screen":
             problem = "selected needs validation molecules, which only a screen has"

@@ -86,7 +86,7 @@ class PairedDataset:
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Shape of a row of each view: ``(features,)``."""
+        """Shape of a row of each view: ``(features,)``, or of sequences ``(steps, features)``."""
         first, second = (view.shape[1:] for view in self.views)
         return first, second
 

@@ -13,7 +13,12 @@ from disentangledssl.streams import Stream, generator
 LANES = 16
 
 
-def _whole_lanes(count: int) -> int:
+def whole_lanes(count: int) -> int:
+    """Return the least multiple of ``LANES`` that is no less.
+
+    >>> whole_lanes(300)
+    304
+    """
     return -(-count // LANES) * LANES
 
 
@@ -43,9 +48,9 @@ class StackedMLP(nn.Module):
         pairs = list(itertools.pairwise(widths))
         self.layers = pairs
         self.weights = nn.ParameterList(
-            nn.Parameter(torch.zeros(runs, i if i * o % LANES == 0 else _whole_lanes(i), o)) for i, o in pairs
+            nn.Parameter(torch.zeros(runs, i if i * o % LANES == 0 else whole_lanes(i), o)) for i, o in pairs
         )
-        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(runs, 1, _whole_lanes(o))) for _, o in pairs)
+        self.biases = nn.ParameterList(nn.Parameter(torch.zeros(runs, 1, whole_lanes(o))) for _, o in pairs)
 
     def initialise(self, streams: Sequence[Stream], name: str, weight_std: float | None) -> StackedMLP:
         """Draw weights from N(0, weight_std^2) and biases as torch.nn.Linear does, from each run's own stream.

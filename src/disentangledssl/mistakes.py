@@ -15,7 +15,7 @@ from disentangledssl.errors import InputError, first_few
 
 Files = Sequence[str | os.PathLike[str]]
 # Settings that tell which model the settings beside them are checked by.
-TAGS = ("source", "screen")
+TAGS = ("source", "screen", "network")
 
 
 class ConfigErrors(InputError):
@@ -131,6 +131,7 @@ def _arguments(kind: Any) -> list[Any]:
 
 
 def _choices(kind: Any) -> list[type[BaseModel]]:
+    kind = _without_none(kind)
     if hasattr(kind, "__metadata__"):
         return _choices(kind.__origin__)
     found = [kind, *getattr(kind, "__args__", ())]

@@ -65,7 +65,7 @@ CODE = {
     "cost": ["cost", *(f"methods.{stage}" for stage in STAGES)],
 }
 
-INPUTS = 1000  # features of a view, for estimates
+INPUTS, STEPS = 1000, 50  # features of a view, time steps of a sequence, for estimates
 PRESETS = ("quick", "floors", "middle", "readings")  # smallest first; tiny is for tests
 
 
@@ -179,9 +179,15 @@ def run_gb(stage: str, settings: TrainingSettings) -> float:
     Weights, gradients, Adam's two moments and what the allocator holds beside them, for two views of a thousand
     features (what the data have is not known before they are made); activations of two versions, with gradients.
     """
-    hidden, inner = settings.hidden, max(settings.layers - 2, 0)
+    hidden, inner, sequences = settings.hidden, max(settings.layers - 2, 0), settings.sequences
     weights = hidden * (INPUTS + inner * hidden + settings.dimensions)
     rows = 2 * settings.batch_size * (hidden * (settings.layers - 1) + settings.dimensions)
+    if sequences is not None:
+        width, inner = getattr(sequences, "width", 0), getattr(sequences, "feedforward", 0)
+        layers, scores = getattr(sequences, "layers", 1), getattr(sequences, "heads", 0) * STEPS
+        state = getattr(sequences, "hidden", 0)
+        weights = layers * (4 * width**2 + 2 * width * inner) + INPUTS * (width + 3 * state)
+        rows = 2 * settings.batch_size * STEPS * layers * (4 * width + inner // 2 + scores + 4 * state)
     kind = STAGES[stage]
     return 4e-9 * (kind.trained * (8 * weights + 4 * rows) + kind.frozen * (weights + rows))
 

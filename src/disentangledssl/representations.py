@@ -17,7 +17,7 @@ from disentangledssl.methods import Layout, load_method
 from disentangledssl.scaling import scale_fold, scale_view
 from disentangledssl.settings import STAGE_SETTINGS, ScalingSettings
 
-ROWS_AT_A_TIME = 8192
+ROWS_AT_A_TIME = 8192  # of sequences so many time steps
 
 
 class Models:
@@ -63,7 +63,10 @@ class Models:
         self._scaled: tuple[int, tuple[torch.Tensor, torch.Tensor]] | None = None
 
     def scaled_views(self, fold: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return both views as the runs of a fold see them, ``(rows of the view, features)``, on the device."""
+        """Return both views as the runs of a fold see them, ``(rows of the view, features)``, on the device.
+
+        Of sequences ``(rows of the view, steps, features + 1)``, see ``scaling.scale_sequences``.
+        """
         if self._scaled is None or self._scaled[0] != fold:
             views = scale_fold(self.dataset, fold, self.scaling)
             self._scaled = (fold, tuple(torch.from_numpy(view).to(self.device) for view in views))
@@ -77,8 +80,10 @@ class Models:
         views = self.scaled_views(self.runs[index]["fold"])
         pieces: dict[str, list[torch.Tensor]] = {}
         with torch.no_grad():
-            for start in range(0, max(len(view) for view in views), ROWS_AT_A_TIME):
-                x = tuple(view[start : start + ROWS_AT_A_TIME] for view in views)
+            steps = max(view[0].numel() // view.shape[-1] for view in views)
+            at_a_time = max(1, ROWS_AT_A_TIME // steps)
+            for start in range(0, max(len(view) for view in views), at_a_time):
+                x = tuple(view[start : start + at_a_time] for view in views)
                 for name, codes in self.method.represent(index, x).items():
                     pieces.setdefault(name, []).append(codes.cpu())
         return {name: torch.cat(codes).numpy() for name, codes in pieces.items()}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from disentangledssl.dataset import PairedDataset
+from disentangledssl.errors import InputError
 from disentangledssl.settings import ScalingSettings
 
 # Statistics are in double precision; a large screen in it, and a few copies, would be most of a job's memory.
 FEATURES_AT_A_TIME = 64
 ROWS_AT_A_TIME = 4096
+SEQUENCE_FEATURES_AT_A_TIME = 8
 
 
 def scale_view(values: np.ndarray, training: np.ndarray, settings: ScalingSettings) -> np.ndarray:
@@ -46,6 +48,42 @@ def _scale_features(values: np.ndarray, training: np.ndarray, settings: ScalingS
     return values
 
 
+def scale_sequences(
+    values: np.ndarray, lengths: np.ndarray, training: np.ndarray, settings: ScalingSettings
+) -> np.ndarray:
+    """Scale sequences, each feature over the valid time steps of the ``training`` rows, and tell which are valid.
+
+    Parameters
+    ----------
+    values : array, (rows, steps, features)
+    lengths : array of whole numbers, (rows,)
+        Valid time steps of each row, which come first.
+    training : array of whole numbers
+        Rows.
+    settings : ScalingSettings
+        Of which sequences know ``standardise`` and ``statistics``.
+
+    Returns
+    -------
+    array, (rows, steps, features + 1), float32
+        Padding is 0; the last number of a time step is 1 where it is valid.
+    """
+    rows, steps, features = values.shape
+    valid = np.arange(steps) < lengths[:, None]
+    scaled = np.zeros((rows, steps, features + 1), np.float32)
+    scaled[..., -1] = valid
+    if not settings.standardise:
+        scaled[..., :-1] = values
+        return scaled
+    # Of the valid time steps one after the other, those of training rows.
+    fitted = np.flatnonzero(np.isin(np.repeat(np.arange(rows), lengths), training))
+    for start in range(0, features, SEQUENCE_FEATURES_AT_A_TIME):
+        columns = slice(start, min(start + SEQUENCE_FEATURES_AT_A_TIME, features))
+        block = values[..., columns][valid].astype(np.float64)
+        scaled[..., columns][valid] = _scale_features(block, fitted, settings)
+    return scaled
+
+
 def _lengths(values: np.ndarray) -> np.ndarray:
     blocks = np.array_split(values, len(values) // ROWS_AT_A_TIME + 1)
     return np.concatenate([np.linalg.norm(block.astype(np.float64), axis=1, keepdims=True) for block in blocks])
@@ -54,9 +92,22 @@ def _lengths(values: np.ndarray) -> np.ndarray:
 def scale_fold(
     dataset: PairedDataset, fold: int, settings: tuple[ScalingSettings, ScalingSettings]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scale both views of one fold; each row of a view counts once, however many pairs name it."""
-    training = dataset.pairs_in(fold, "train")
-    return tuple(
-        scale_view(view, np.unique(rows[training]), one)
-        for view, rows, one in zip(dataset.views, dataset.rows, settings, strict=True)
-    )
+    """Scale both views of one fold; each row of a view counts once, however many pairs name it.
+
+    Raises
+    ------
+    InputError
+        If sequences are to be scaled in a way that is none for them.
+    """
+    training, scaled = dataset.pairs_in(fold, "train"), []
+    for m, (view, lengths, one) in enumerate(zip(dataset.views, dataset.lengths, settings, strict=True)):
+        rows = np.unique(dataset.rows[m][training])
+        if lengths is None:
+            scaled.append(scale_view(view, rows, one))
+            continue
+        asked = [name for name in ("unit_norm", "clip_quantile", "clip") if getattr(one, name) not in (False, None)]
+        if asked:
+            name, problem = dataset.info.get("name", ""), f"{asked[0]} is set, but the view holds sequences"
+            raise InputError(name, f"scaling.view{m + 1}", problem, "leave it out; standardise is what sequences know")
+        scaled.append(scale_sequences(view, lengths, rows, one))
+    return tuple(scaled)

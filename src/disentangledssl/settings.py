@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -16,11 +16,47 @@ class Strict(BaseModel):
 
 
 class AugmentationSettings(Strict):
-    """Per sample one of: noise, dropped dimensions, nothing (App. H.1; numbers from the authors' code)."""
+    """How views without time steps are augmented (App. H.1; numbers from the authors' code)."""
 
+    kind: Literal["drop", "mixup"] = Field(
+        description="drop: per sample one of noise, dropped dimensions, nothing; mixup: per mini-batch one of noise, "
+        "mixup with a uniform share, nothing (FactorCL's code for MIMIC), with neither of the last two settings"
+    )
     noise_std: float = Field(ge=0, description="standard deviation of the added noise")
     drop_fraction: float = Field(ge=0, lt=1, description="share of the dimensions set to zero")
     dimensions: int | None = Field(ge=1, description="touch only the first so many dimensions; null = all")
+
+
+class SequenceAugmentation(Strict):
+    """Per sequence one of: shuffled valid time steps, noise on them, some of them set to zero, nothing."""
+
+    noise_std: float = Field(ge=0, description="standard deviation of the added noise")
+    drop_fraction: float = Field(ge=0, lt=1, description="share of the valid time steps set to zero")
+
+
+class TransformerSettings(Strict):
+    """Transformer encoders of sequences (App. H.2; numbers from FactorCL's code)."""
+
+    network: Literal["transformer"]
+    width: int | None = Field(ge=1, description="of a time step between the layers; null = dimensions")
+    layers: int = Field(ge=1, description="of self-attention and a feed-forward part")
+    heads: int = Field(ge=1, description="of the self-attention; they divide the width")
+    feedforward: int = Field(ge=1, description="width of the hidden layer of a feed-forward part")
+    dropout: float = Field(ge=0, lt=1, description="chance of each number, in training")
+    readout: Literal["last_step", "last_valid", "mean"] = Field(
+        description="last_step: that of the longest sequence, padding for most, nothing masked (FactorCL's code); "
+        "last_valid, mean: the last valid step, the mean of valid steps, padding masked"
+    )
+    augmentation: SequenceAugmentation
+
+
+class GruSettings(Strict):
+    """GRU encoders of sequences (App. H.2; numbers from FactorCL's code for MIMIC)."""
+
+    network: Literal["gru"]
+    hidden: int = Field(ge=1, description="width of the state")
+    per_step: int = Field(ge=1, description="numbers that each state is mapped to, those of all steps side by side")
+    augmentation: SequenceAugmentation
 
 
 class TrainingSettings(Strict):
@@ -40,6 +76,9 @@ class TrainingSettings(Strict):
         description="of the encoders' matrix products in training; weights, losses and the rest stay float32"
     )
     augmentation: AugmentationSettings
+    sequences: Annotated[TransformerSettings | GruSettings, Field(discriminator="network")] | None = Field(
+        description="encoders and augmentation of views that are sequences, given whole; null = there are none"
+    )
 
 
 class ClipSettings(TrainingSettings):

@@ -13,12 +13,20 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from disentangledssl.batches import Augmentation, EpochSize, Feed, FoldData
+from disentangledssl.batches import (
+    Augmentation,
+    Augmenting,
+    EpochSize,
+    Feed,
+    FoldData,
+    Mixup,
+    SequenceAugmentation,
+)
 from disentangledssl.checkpoints import fingerprint, load_checkpoint, load_models, save_checkpoint, save_models
 from disentangledssl.dataset import PairedDataset, read_dataset
 from disentangledssl.errors import InputError
 from disentangledssl.files import read_json, write_table
-from disentangledssl.methods import STRUCTURE, BaseMethod, Layout, load_method
+from disentangledssl.methods import STRUCTURE, BaseMethod, Layout, Shape, load_method
 from disentangledssl.optimiser import Adam
 from disentangledssl.progress import Progress
 from disentangledssl.scaling import scale_fold
@@ -133,6 +141,7 @@ def assemble(
         folds = {k: _fold_data(dataset, k, scaling, device) for k in sorted({run["fold"] for run in runs})}
         size = epoch_size(dataset, folder, settings)
         layout, start_tensors, start_status = _lay_out(dataset, runs, starts)
+    _check_sequences(load_method(method), dataset.shapes, settings, folder)
     model = load_method(method)(dataset.shapes, settings, layout)
     model.load_state_dict(start_tensors, strict=False)
     model.initialise()
@@ -141,7 +150,7 @@ def assemble(
         folds,
         layout.streams,
         size=size,
-        augmentation=(Augmentation(**settings.augmentation.model_dump()),) * 2,
+        augmentation=tuple(augmentation_of(shape, settings, size.batch) for shape in dataset.shapes),
         second_version=model.second_version,
         first_clean=model.first_clean,
         noise=model.noise,
@@ -150,6 +159,37 @@ def assemble(
         distinct_groups=settings.mini_batches == "distinct_groups",
     )
     return model, feed, start_status
+
+
+def augmentation_of(shape: Shape, settings: TrainingSettings, batch: int) -> Augmenting:
+    """Return how a view of some shape is augmented in mini-batches of so many pairs."""
+    flat = settings.augmentation
+    if len(shape) == 2:
+        return SequenceAugmentation(**settings.sequences.augmentation.model_dump())
+    if flat.kind == "mixup":
+        return Mixup(flat.noise_std, batch)
+    return Augmentation(flat.noise_std, flat.drop_fraction, flat.dimensions)
+
+
+def _check_sequences(
+    method: type[BaseMethod], shapes: tuple[Shape, Shape], settings: TrainingSettings, folder: Path
+) -> None:
+    name, sequences = method.__module__.rpartition(".")[2], settings.sequences
+    for number, shape in enumerate(shapes, 1):
+        if len(shape) == 1:
+            continue
+        problem = mend = ""
+        if sequences is None:
+            problem, mend = "training.sequences is null", "say there what encodes them (config/README.md)"
+        elif not method.takes_sequences:
+            problem, mend = f"{name} reconstructs views without time steps only", f"set grids.{name} to null"
+        else:
+            width = shape[0] * sequences.per_step if sequences.network == "gru" else sequences.width
+            if not method.last_layer and width != settings.dimensions:
+                problem = f"{name} takes what the {sequences.network} puts out, {width} numbers, as its code"
+                mend = f"set training.dimensions, now {settings.dimensions}, to {width}"
+        if problem:
+            raise InputError(folder / f"view{number}.parquet", "", f"holds sequences, but {problem}", mend)
 
 
 def save_stack(
@@ -205,6 +245,7 @@ def train(
             fall = (1 + math.cos(math.pi * epoch / settings.epochs)) / 2 if model.annealed else 1
             for optimiser in optimisers.values():
                 optimiser.rate = settings.learning_rate * fall
+            model.begin_epoch(epoch)
             for batch in feed.epoch(epoch):
                 losses, terms = model.losses(batch)
                 for name, loss in losses.items():

@@ -12,7 +12,18 @@ import torch
 from scipy.stats import chisquare, kstest, norm
 
 from disentangledssl import batches
-from disentangledssl.batches import Augmentation, EpochSize, Feed, FoldData, augment, random_subsets
+from disentangledssl.batches import (
+    Augmentation,
+    EpochSize,
+    Feed,
+    FoldData,
+    Mixup,
+    SequenceAugmentation,
+    augment,
+    augment_mini_batches,
+    augment_sequences,
+    random_subsets,
+)
 from disentangledssl.streams import Stream, generator
 from disentangledssl.vmf import noise_around_first_axis
 
@@ -283,6 +294,154 @@ def test_noise_is_unit_vectors_around_the_first_axis():
     for noise in batch.noise:
         torch.testing.assert_close(noise.norm(dim=-1), torch.ones(1, 400))
         assert noise[..., 0].mean() > 0.9
+
+
+# ---------------------------------------------------------------- sequences
+
+STEPS = 12
+SEQUENCES = SequenceAugmentation(0.1, 0.2)
+
+
+def sequences(samples, features=4, seed=9):
+    """Sequences of every length, numbers other than 0 on their valid steps."""
+    lengths = 1 + torch.arange(samples) % STEPS
+    valid = (torch.arange(STEPS) < lengths[:, None]).float()[..., None]
+    values = torch.rand(samples, STEPS, features, generator=draws(seed)) + 1
+    return torch.cat([values * valid, valid], dim=-1)
+
+
+def kinds_of_sequences(before, after):
+    """Per sequence of more than one step, whose shuffle is seen: unaltered, shuffled, dropped or noisy."""
+    found = []
+    for old, new in zip(before, after, strict=True):
+        valid = old[:, -1] == 1
+        rows = [sorted(map(tuple, one[valid].tolist())) for one in (old, new)]
+        zero = (new[valid][:, :-1] == 0).all(1)
+        if torch.equal(old, new):
+            found.append("unaltered")
+        else:
+            found.append("shuffled" if rows[0] == rows[1] else "dropped" if zero.any() else "noisy")
+    return np.array(found)
+
+
+def test_four_kinds_of_sequences_with_equal_chance():
+    x = sequences(8 * 9000)
+    long = x[:, -1, -1] == 1  # of so many steps that no shuffle leaves all in place
+    after = augment_sequences(x, SEQUENCES, draws())
+    counts = Counter(kinds_of_sequences(x[long], after[long]))
+    assert set(counts) == {"unaltered", "shuffled", "dropped", "noisy"}
+    assert chisquare(list(counts.values())).pvalue > 1e-3
+
+
+def test_padding_and_what_is_valid_are_never_touched():
+    x = sequences(6000)
+    after = augment_sequences(x, SEQUENCES, draws())
+    assert torch.equal(after[..., -1], x[..., -1])
+    assert (after[x[..., -1] == 0] == 0).all()
+    assert torch.equal(x, sequences(6000))  # nor the input
+
+
+def test_a_shuffle_keeps_the_steps_and_every_order_is_as_likely():
+    x = sequences(12_000)
+    three = x[x[..., -1].sum(1) == 3].repeat(20, 1, 1)
+    after = augment_sequences(three, SequenceAugmentation(0.0, 0.0), draws())
+    for old, new in zip(three[:500], after[:500], strict=True):
+        assert sorted(map(tuple, old.tolist())) == sorted(map(tuple, new.tolist()))
+    orders = [tuple(one) for one in (after[:, :3, None, 0] == three[:, None, :3, 0]).int().argmax(2).tolist()]
+    counts = Counter(orders)
+    assert len(counts) == 6
+    identity = counts.pop((0, 1, 2))
+    assert chisquare(list(counts.values())).pvalue > 1e-3
+    assert abs(identity - len(three) * (3 / 4 + 1 / 24)) < 5 * np.sqrt(len(three) / 5)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.29, 0.5])
+def test_exactly_a_share_of_the_valid_steps_is_dropped(share):
+    x = sequences(20_000)
+    after = augment_sequences(x, SequenceAugmentation(0.0, share), draws())
+    valid, zero = (x[..., -1] == 1), (after[..., :-1] == 0).all(-1)
+    lost = (valid & zero).sum(1)
+    for length in range(1, STEPS + 1):
+        seen = set(lost[valid.sum(1) == length].tolist())
+        assert seen == {0, int(round(share * length, 9))}
+    # Every step is as likely to go.
+    of_all = (valid & zero)[valid.sum(1) == STEPS].sum(0)
+    assert chisquare(of_all.tolist()).pvalue > 1e-3
+
+
+def test_noise_on_valid_steps_has_its_size():
+    x = sequences(20_000)
+    after = augment_sequences(x, SequenceAugmentation(0.3, 0.0), draws())
+    moved = (after - x)[..., :-1][(kinds_of_sequences(x, after) == "noisy")]
+    valid = x[..., -1][(kinds_of_sequences(x, after) == "noisy")] == 1
+    assert kstest(moved[valid].flatten()[:20_000].numpy() / 0.3, norm.cdf).pvalue > 1e-3
+
+
+def test_mini_batches_are_noisy_mixed_or_left_with_equal_chance():
+    batch, count = 5, 3000
+    x = full(batch * count, 6)
+    after = augment_mini_batches(x, Mixup(0.5, batch), draws())
+    old, new = (one.view(count, batch, 6) for one in (x, after))
+    kept = (old == new).flatten(1).all(1)
+    # A mini-batch that is mixed stays in the box that its samples span.
+    inside = ((new >= old.amin(1, keepdim=True) - 1e-6) & (new <= old.amax(1, keepdim=True) + 1e-6)).flatten(1).all(1)
+    counts = [int(kept.sum()), int((inside & ~kept).sum()), int((~inside).sum())]
+    assert chisquare(counts).pvalue > 1e-3
+
+
+def test_mixup_gives_each_sample_one_share_of_another():
+    batch, x = 4, full(4 * 300, 6)
+    after = augment_mini_batches(x, Mixup(0.0, batch), draws())
+    shares = []
+    for old, new in zip(x.view(-1, batch, 6), after.view(-1, batch, 6), strict=True):
+        if torch.equal(old, new):
+            continue
+        # new = old + share * (old[order] - old), with one share and an order that is a permutation.
+        found = []
+        for order in itertools.permutations(range(batch)):
+            step = old[list(order)] - old
+            share = ((new - old) * step).sum() / step.square().sum().clamp(min=1e-12)
+            if torch.allclose(old + share * step, new, atol=1e-5):
+                found.append(share.item())
+        assert found
+        shares.append(found[0])
+    assert kstest(shares, "uniform").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("augmentation", [Mixup(0.5, 5), SEQUENCES])
+def test_augmentation_follows_the_generator(augmentation):
+    x = full(60, 6) if isinstance(augmentation, Mixup) else sequences(60)
+    function = batches.AUGMENT[type(augmentation)]
+    assert torch.equal(function(x, augmentation, draws(3)), function(x, augmentation, draws(3)))
+    assert not torch.equal(function(x, augmentation, draws(3)), function(x, augmentation, draws(4)))
+
+
+def sequence_fold(pairs=50):
+    return FoldData((torch.randn(pairs, 30, generator=draws(1)), sequences(pairs)), (torch.arange(pairs),) * 2)
+
+
+def test_a_stream_of_sequences_does_not_know_who_else_is_in_the_stack():
+    streams = [stream(0, 0), stream(0, 1), stream(0, 5)]
+    options = {"augmentation": (Mixup(0.5, 8), SEQUENCES), "second_version": True, "noise": SAMPLE}
+
+    def serve(streams):
+        size = EpochSize.of_pairs(50, 8)
+        return list(Feed({0: sequence_fold()}, streams, size=size, dimensions=4, **options).epoch(2))
+
+    together = serve(streams)
+    assert together[0].x[1].shape == (3, 8, STEPS, 5)
+    for place, one in enumerate(streams):
+        assert same(serve([one]), [only(batch, place) for batch in together])
+
+
+def test_few_mini_batches_of_sequences_are_drawn_at_a_time(monkeypatch):
+    monkeypatch.setattr(batches, "CHUNK_BYTES", 2 * 8 * STEPS * 5 * 4)
+    options = {"size": EpochSize.of_pairs(50, 8), "augmentation": (NOTHING, SequenceAugmentation(0.0, 0.0))}
+    one = Feed({0: sequence_fold()}, [stream()], second_version=False, **options)
+    assert (one.chunk, one.steps) == (2, 6)
+    order = torch.randperm(50, generator=generator(stream(), "batches", epoch=0))
+    served = torch.cat([batch.x[0][0] for batch in one.epoch(0)])
+    assert torch.equal(served, sequence_fold().views[0][order[:48]])
 
 
 # ---------------------------------------------------------------- noise by name

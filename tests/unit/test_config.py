@@ -702,6 +702,48 @@ def test_override_of_one_setting_keeps_the_others(tmp_path):
     assert config.training_of("simulation", "step1").augmentation.noise_std == 0.01
 
 
+TRANSFORMER = (
+    "{network: transformer, width: null, layers: 5, heads: 5, feedforward: 2048, dropout: 0.1, readout: last_step, "
+    "augmentation: {noise_std: 0.1, drop_fraction: 0.2}}"
+)
+GRU = "{network: gru, hidden: 30, per_step: 15, augmentation: {noise_std: 0.1, drop_fraction: 0.2}}"
+
+
+def test_encoders_of_sequences_are_overridden_whole(tmp_path):
+    four_heads = TRANSFORMER.replace("heads: 5", "heads: 4")
+    overlay = (
+        f"training: {{dimensions: 300, sequences: {four_heads}}}\n"
+        f"data: {{simulation: {{training: {{sequences: {GRU}}}}}, cell_injury: {{training: {{sequences: null}}}}}}"
+    )
+    config = load(overlay, tmp_path=tmp_path)
+    own = config.training_of("simulation", "step1").sequences
+    assert own.model_dump() == yaml.safe_load(GRU)
+    assert config.training_of("cell_injury", "step1").sequences is None
+    other = config.training_of("simulation_noisy", "step1").sequences
+    assert other.model_dump() == yaml.safe_load(four_heads) | {"width": 300}
+
+
+def test_a_transformer_is_as_wide_as_a_views_codes_together(tmp_path):
+    overlay = f"data: {{mfeat: {{training: {{dimensions: 100, sequences: {TRANSFORMER}}}}}}}"
+    config = load(overlay, tmp_path=tmp_path)
+    for stage, code in (("step1", 50), ("clip", 100)):
+        settings = config.training_of("mfeat", stage)
+        assert (settings.dimensions, settings.sequences.width) == (code, 100)
+    wider = load(overlay.replace("width: null", "width: 60"), tmp_path=tmp_path)
+    assert wider.training_of("mfeat", "step1").sequences.width == 60
+
+
+def test_heads_that_do_not_divide_the_width_are_one_sentence(sentences):
+    overlay = f"data: {{mfeat: {{training: {{dimensions: 64, sequences: {TRANSFORMER}}}}}}}"
+    (found,) = sentences(overlay)
+    assert found.endswith("mfeat: training.sequences.heads: 5 do not divide the width 64; use a multiple of 5.")
+
+
+def test_a_network_that_is_none_is_one_sentence(sentences):
+    (found,) = sentences("training: {sequences: {network: lstm}}")
+    assert found.endswith("training.sequences.network: input should be 'transformer' or 'gru', got 'lstm'; correct it.")
+
+
 def test_decoders_of_a_screen_override_those_of_all(tmp_path):
     config = load("decoders: {epochs: 7}\ndata: {cell_injury: {decoders: {hidden: 5}}}", tmp_path=tmp_path)
     own, other = config.decoders_of("cell_injury"), config.decoders_of("lincs_consensus")

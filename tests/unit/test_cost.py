@@ -41,7 +41,8 @@ def settings(stage: str, **others):
         "epochs": 2, "batch_size": 16, "mini_batches": "pairs",
         "learning_rate": 1e-3, "hidden": 30, "layers": 3, "dimensions": 10,
         "weight_std": 0.1, "precision": "float32",
-        "augmentation": {"noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
+        "augmentation": {"kind": "drop", "noise_std": 0.01, "drop_fraction": 0.1, "dimensions": None},
+        "sequences": None,
     }  # fmt: skip
     return {name: value for name, value in all_of_them.items() if name in STAGE_SETTINGS[stage].model_fields} | others
 

@@ -66,8 +66,9 @@ ONLY = {
     "objectives": {"torch"},
     "encoders": {"torch", ".streams"},
     "critics": {"torch", ".encoders", ".objectives"},
+    "sequence_encoders": {"torch", ".encoders", ".streams"},
     "vmf": {"torch", "numpy", "scipy", ".streams"},
-    "methods": {"torch", ".encoders", ".settings", ".streams"},
+    "methods": {"torch", ".encoders", ".sequence_encoders", ".settings", ".streams"},
     **{
         name: {"torch", ".methods", ".critics", ".encoders", ".objectives", ".settings", ".streams", ".vmf"}
         for name in MODULES

@@ -15,6 +15,7 @@ from disentangledssl.codeversion import code_version
 from disentangledssl.config import STAGES, Config, load_config
 from disentangledssl.errors import InputError
 from disentangledssl.plan import CODE, PRESETS, Plan, code, presets_with, run_gb
+from disentangledssl.settings import GruSettings, TransformerSettings
 
 REPOSITORY = Path(__file__).parents[2]
 FULL = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
@@ -188,6 +189,23 @@ def test_weights_of_a_run_are_counted():
     weights = 1000 * 512 + 512 * 512 + 512 * 50
     activations = 2 * (512 + 512 + 50)
     assert run_gb("step1", settings) == pytest.approx(2 * 4 * (8 * weights + 4 * activations) / 1e9)
+
+
+def test_sequences_take_more_with_everything_that_makes_their_encoders_larger():
+    def estimate(network, **own):
+        kind = {"transformer": TransformerSettings, "gru": GruSettings}[network]
+        return run_gb("step1", settings_of("step1", sequences=kind(network=network, **own)))
+
+    augmentation = {"noise_std": 0.1, "drop_fraction": 0.2}
+    sizes = {"width": 300, "layers": 5, "heads": 5, "feedforward": 2048}
+    more = {"network": "transformer", "dropout": 0.1, "readout": "last_step", "augmentation": augmentation}
+    gb = estimate(**more | sizes)
+    # Five layers of 1,589,000 weights, and activations that outweigh them.
+    assert gb > 2 * 4e-9 * 8 * 5 * (4 * 300**2 + 2 * 300 * 2048)
+    for name, value in sizes.items():
+        assert estimate(**more | sizes | {name: 2 * value}) > gb
+    gru = {"network": "gru", "hidden": 30, "per_step": 15, "augmentation": augmentation}
+    assert 0 < estimate(**gru) < estimate(**gru | {"hidden": 60}) < gb
 
 
 @pytest.mark.parametrize("gb", [0.001, 0.05, 0.2, 0.5, 1, 4, 1e6])

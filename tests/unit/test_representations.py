@@ -122,7 +122,8 @@ def test_views_of_other_widths_are_refused(stacks, write_tiny, tmp_path):
     with pytest.raises(InputError) as caught:
         Models(stacks["step1"], other)
     assert str(caught.value) == (
-        f"{stacks['step1']}: was trained on views of 30 features and 17 features, train it again on these data."
+        f"{stacks['step1']}: was trained on views of 30 features and 17 features, "
+        "the data set has 30 features and 16 features; train it again on these data."
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from disentangledssl import scaling
 from disentangledssl.dataset import read_dataset
-from disentangledssl.scaling import scale_fold, scale_view
+from disentangledssl.errors import InputError
+from disentangledssl.scaling import scale_fold, scale_sequences, scale_view
 from disentangledssl.settings import ScalingSettings
 
 
@@ -147,3 +150,57 @@ def test_blocks_change_nothing(monkeypatch):
     monkeypatch.setattr(scaling, "FEATURES_AT_A_TIME", 4)
     monkeypatch.setattr(scaling, "ROWS_AT_A_TIME", 7)
     np.testing.assert_array_equal(scale_view(values(), TRAINING, everything), whole)
+
+
+# ---------------------------------------------------------------- sequences
+
+
+def sequences(rows=40, steps=7, features=11, seed=0):
+    draws = np.random.default_rng(seed)
+    lengths = draws.integers(1, steps + 1, rows)
+    view = draws.normal(3, 2, size=(rows, steps, features)).astype(np.float32)
+    view[np.arange(steps) >= lengths[:, None]] = 0
+    return view, lengths
+
+
+@pytest.mark.parametrize("statistics", ["train", "all"])
+def test_sequences_are_standardised_over_valid_steps_of_training_rows(statistics):
+    view, lengths = sequences()
+    view[..., 2] = np.where(view[..., 2] != 0, 5, 0)  # constant where it is valid
+    scaled = scale_sequences(view, lengths, TRAINING, settings(standardise=True, statistics=statistics))
+    assert scaled.dtype == np.float32 and scaled.shape == (40, 7, 12)
+    for feature in range(11):
+        rows = TRAINING if statistics == "train" else range(40)
+        fitted = [float(view[row, step, feature]) for row in rows for step in range(lengths[row])]
+        mean = sum(fitted) / len(fitted)
+        std = (sum((number - mean) ** 2 for number in fitted) / len(fitted)) ** 0.5
+        for row in range(40):
+            for step in range(7):
+                valid = step < lengths[row]
+                expected = (view[row, step, feature] - mean) / std if valid and feature != 2 else 0
+                assert scaled[row, step, feature] == pytest.approx(expected, abs=1e-5)
+                assert scaled[row, step, -1] == valid
+
+
+def test_sequences_may_stay_as_they_are():
+    view, lengths = sequences()
+    scaled = scale_sequences(view, lengths, TRAINING, settings())
+    np.testing.assert_array_equal(scaled[..., :-1], view)
+    np.testing.assert_array_equal(scaled[..., -1].sum(1), lengths)
+
+
+def test_a_fold_scales_sequences_beside_a_flat_view(tiny):
+    dataset = read_dataset(tiny)
+    view, lengths = sequences(rows=len(dataset.views[1]))
+    dataset = dataclasses.replace(dataset, views=(dataset.views[0], view), lengths=(None, lengths))
+    both = settings(standardise=True)
+    flat, scaled = scale_fold(dataset, 0, (both, both))
+    training = np.unique(dataset.rows[1][dataset.pairs_in(0, "train")])
+    np.testing.assert_array_equal(scaled, scale_sequences(view, lengths, training, both))
+    assert flat.ndim == 2
+    with pytest.raises(InputError) as caught:
+        scale_fold(dataset, 0, (both, settings(clip=2.0)))
+    assert str(caught.value) == (
+        "tiny: scaling.view2: clip is set, but the view holds sequences; "
+        "leave it out; standardise is what sequences know."
+    )

@@ -38,16 +38,37 @@ def test_whole_numbers_may_stand_for_real_ones(shared):
     assert SharedSettings(**shared(kappa=1000, temperature=1)).kappa == 1000.0
 
 
+TRANSFORMER = {
+    "network": "transformer", "width": None, "layers": 5, "heads": 5, "feedforward": 2048, "dropout": 0.1,
+    "readout": "last_step", "augmentation": {"noise_std": 0.1, "drop_fraction": 0.2},
+}  # fmt: skip
+GRU = {
+    "network": "gru", "hidden": 30, "per_step": 15, "augmentation": {"noise_std": 0.1, "drop_fraction": 0.2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sequences", [None, TRANSFORMER, TRANSFORMER | {"width": 300}, GRU])
+def test_encoders_of_sequences_are_accepted_and_read_back(shared, sequences):
+    assert SharedSettings(**shared(sequences=sequences)).model_dump()["sequences"] == sequences
+
+
 BAD = [
     ("epochs", 0), ("epochs", 2.0), ("epochs", "2"), ("epochs", True), ("epochs", None),
     ("batch_size", 1), ("learning_rate", 0), ("learning_rate", "1e-4"), ("learning_rate", float("nan")),
     ("learning_rate", float("inf")), ("hidden", 0), ("layers", 0), ("dimensions", 1), ("weight_std", 0.0),
     ("weight_std", -0.01), ("temperature", 0.0249), ("kappa", 0), ("kappa", float("inf")),
     ("orthogonality", "row"), ("orthogonality", None), ("augmentation", None), ("augmentation", {}),
-    ("augmentation", {"noise_std": -0.1, "drop_fraction": 0.1, "dimensions": None}),
-    ("augmentation", {"noise_std": 0.1, "drop_fraction": 1.0, "dimensions": None}),
-    ("augmentation", {"noise_std": 0.1, "drop_fraction": 0.1, "dimensions": 0}),
-    ("augmentation", {"noise_std": 0.1, "drop_fraction": 0.1, "dimensions": None, "kind": "all"}),
+    ("augmentation", {"kind": "drop", "noise_std": -0.1, "drop_fraction": 0.1, "dimensions": None}),
+    ("augmentation", {"kind": "drop", "noise_std": 0.1, "drop_fraction": 1.0, "dimensions": None}),
+    ("augmentation", {"kind": "drop", "noise_std": 0.1, "drop_fraction": 0.1, "dimensions": 0}),
+    ("augmentation", {"kind": "drop", "noise_std": 0.1, "drop_fraction": 0.1, "dimensions": None, "which": "all"}),
+    ("augmentation", {"kind": "all", "noise_std": 0.1, "drop_fraction": 0.1, "dimensions": None}),
+    ("sequences", {}), ("sequences", "gru"), ("sequences", TRANSFORMER | {"network": "lstm"}),
+    ("sequences", TRANSFORMER | {"heads": 0}), ("sequences", TRANSFORMER | {"dropout": 1.0}),
+    ("sequences", TRANSFORMER | {"readout": "first"}), ("sequences", TRANSFORMER | {"per_step": 15}),
+    ("sequences", {name: value for name, value in TRANSFORMER.items() if name != "width"}),
+    ("sequences", TRANSFORMER | {"augmentation": {"noise_std": 0.1, "drop_fraction": 0.2, "dimensions": None}}),
+    ("sequences", GRU | {"per_step": 0}), ("sequences", GRU | {"layers": 5}),
 ]  # fmt: skip
 
 

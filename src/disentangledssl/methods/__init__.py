@@ -7,7 +7,7 @@ here and re-trains nothing that exists.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,11 +15,13 @@ import torch
 from torch import nn
 
 from disentangledssl.encoders import StackedMLP
+from disentangledssl.sequence_encoders import SequenceEncoder
 from disentangledssl.settings import TrainingSettings
 from disentangledssl.streams import Stream
 
-STRUCTURE = ("hidden", "layers", "dimensions")  # settings that decide what an encoder of a view is
-Shape = tuple[int, ...]  # of a view: (features,)
+STRUCTURE = ("hidden", "layers", "dimensions", "sequences")  # settings that decide what an encoder of a view is
+Shape = tuple[int, ...]  # of a view: (features,), or of sequences (steps, features)
+Encoder = StackedMLP | SequenceEncoder
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ class BaseMethod(nn.Module):
         Names of the encoders that this stage trains.
     annealed : bool
         Whether the learning rate falls to 0 over the epochs, or stays as it is.
+    takes_sequences : bool
+        Whether views may be sequences.
+    last_layer : bool
+        Whether codes of sequences come out of a linear layer, or are what the backbone puts out.
     """
 
     second_version = False
@@ -75,6 +81,8 @@ class BaseMethod(nn.Module):
     noise: tuple[tuple[str, int], ...] = ()
     trained: tuple[str, ...] = ()
     annealed = True
+    takes_sequences = True
+    last_layer = True
 
     def __init__(self, shapes: tuple[Shape, Shape], settings: TrainingSettings, layout: Layout):
         super().__init__()
@@ -82,11 +90,13 @@ class BaseMethod(nn.Module):
         for name, values in layout.hyperparameters.items():
             self.register_buffer(name, torch.tensor(values, dtype=torch.float32), persistent=False)
 
-    def encoder(self, shape: Shape, *, beside: int = 0) -> StackedMLP:
+    def encoder(self, shape: Shape, *, beside: int = 0) -> Encoder:
         """Build the encoder of a view for every run; a specific one sees a code of width ``beside``, too."""
         settings, runs = self.settings, len(self.layout.stream_of_run)
-        structure = {name: getattr(settings, name) for name in STRUCTURE}
-        return build_encoder(runs, shape, **structure, precision=settings.precision, beside=beside)
+        return build_encoder(
+            runs, shape, **settings.model_dump(include=set(STRUCTURE)), precision=settings.precision, beside=beside,
+            last_layer=self.last_layer,
+        )  # fmt: skip
 
     def initialise(self) -> None:
         """Draw the initial values of every trained encoder from the streams of its runs."""
@@ -102,6 +112,13 @@ class BaseMethod(nn.Module):
         """Return the loss of each parameter group and, for the log, each term: ``(runs,)`` each."""
         raise NotImplementedError
 
+    def begin_epoch(self, epoch: int) -> None:
+        """Give the trained encoders what they draw from in an epoch, counted from 0."""
+        for name in self.trained:
+            encoder = getattr(self, name)
+            if isinstance(encoder, SequenceEncoder):
+                encoder.begin_epoch(self.layout.streams, self.layout.stream_of_run, name, epoch)
+
     def end_epoch(self, epoch: int, feed) -> bool:
         """Look at what an epoch, counted from 0, has trained; True ends the training.
 
@@ -110,7 +127,10 @@ class BaseMethod(nn.Module):
         return False
 
     def represent(self, run: int, x: tuple[torch.Tensor, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Encode clean views ``(rows, features)`` with one run: raw outputs by name, ``(rows, dimensions)``."""
+        """Encode clean views ``(rows, features)`` with one run: raw outputs by name, ``(rows, dimensions)``.
+
+        Sequences are ``(rows, steps, features + 1)``, see ``sequence_encoders``.
+        """
         raise NotImplementedError
 
 
@@ -125,12 +145,12 @@ class FourEncoders(BaseMethod):
         self.zc1, self.zc2 = self.shared_encoders()
         self.zs1, self.zs2 = (self.encoder(shape, beside=self.zc1.outputs) for shape in shapes)
 
-    def shared_encoders(self) -> tuple[StackedMLP, StackedMLP]:
+    def shared_encoders(self) -> tuple[Encoder, Encoder]:
         """Build zc1 and zc2."""
         first, second = (self.encoder(shape) for shape in self.shapes)
         return first, second
 
-    def encode_shared(self, encoder: StackedMLP, views: torch.Tensor) -> torch.Tensor:
+    def encode_shared(self, encoder: Encoder, views: torch.Tensor) -> torch.Tensor:
         """Encode views of every stream into shared codes of every run."""
         return encoder(spread(views, self.layout.stream_of_run))
 
@@ -155,20 +175,26 @@ class FourEncoders(BaseMethod):
 
 
 def build_encoder(
-    runs: int, shape: Shape, *, hidden: int, layers: int, dimensions: int, precision: str = "float32", beside: int = 0
-) -> StackedMLP:
-    """Build the encoder of views of one shape (App. H.1).
+    runs: int, shape: Shape, *, hidden: int, layers: int, dimensions: int, sequences: Mapping[str, Any] | None,
+    precision: str = "float32", beside: int = 0, last_layer: bool = True,
+) -> Encoder:  # fmt: skip
+    """Build the encoder of views of one shape (App. H.1, H.2).
 
     Parameters
     ----------
     runs : int
     shape : Shape
         Of a view.
-    hidden, layers, dimensions, precision
+    hidden, layers, dimensions, sequences, precision
         See ``TrainingSettings``.
     beside : int
         Width of a code that is seen beside the view.
+    last_layer : bool
+        See ``BaseMethod``.
     """
+    if len(shape) == 2:
+        outputs = dimensions if last_layer else None
+        return SequenceEncoder(runs, shape, sequences, outputs=outputs, beside=beside, precision=precision)
     return mlp(runs, shape[0] + beside, hidden, layers, dimensions, precision)
 
 

@@ -14,6 +14,7 @@ class Method(step1.Method):
     """Two encoders, aligned."""
 
     noise = ()
+    last_layer = False
 
     def losses(self, batch):
         loss = info_nce(*self.means(batch), self.settings.temperature)

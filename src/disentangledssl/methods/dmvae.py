@@ -28,6 +28,7 @@ class Method(BaseMethod):
 
     noise = (("private", 1), ("private", 2), ("shared", 1), ("shared", 2), ("joint", 0))
     trained = ("encoder1", "encoder2", "decoder1", "decoder2")
+    takes_sequences = False  # which its decoders do not make
 
     def __init__(self, shapes, settings, layout):
         super().__init__(shapes, settings, layout)

@@ -34,6 +34,7 @@ class Method(BaseMethod):
     second_version = True
     first_clean = True
     annealed = False
+    last_layer = False
     trained = (
         *ENCODERS, *(f"head_{name}{m}" for name in HEADS for m in (1, 2)),
         *(f"critic_{name}" for name in (*NCE_CRITICS, *CLUB_CRITICS)),
