@@ -199,7 +199,10 @@ def test_number_in_a_formula_is_seen(package):
         ("figures/style", SCATTERS | {"figure4a", "beta_choice", "retrieval_curves", "embedding_maps", "top_hits"}),
         (
             "tables/layout",
-            {"probe_table", "retrieval_table", "transfer_table", "reconstruction_table", "contents_table"},
+            {
+                *("probe_table", "retrieval_table", "transfer_table", "reconstruction_table", "contents_table"),
+                "multibench_tables",
+            },
         ),
         ("tables/retrieval", {"retrieval_table"}),
         ("tables/scores", {"retrieval_table", "transfer_table"}),
