@@ -27,10 +27,12 @@ TRANSFORMER = {
 }  # fmt: skip
 GRU = {"network": "gru", "hidden": 16, "per_step": 4, "augmentation": AUGMENTATION}
 KINDS = {"last_step": TRANSFORMER, "mean": TRANSFORMER | {"readout": "mean"}, "gru": GRU}
+WHOLE = ("clip", "factorcl")  # stages whose codes are what the backbone puts out
 RUNS = {
     "step1": [{"beta": 1, "beta_value": 1.0, "seed": seed} for seed in (0, 1, 2)],
     "step2": [{"beta": 1, "beta_value": 1.0, "lam": lam, "seed": seed} for lam, seed in ((0, 1), (2, 0), (2, 1))],
     "clip": [{"seed": seed} for seed in (0, 1)],
+    "factorcl": [{"seed": seed} for seed in (0, 1)],
     "jointopt": [{"a": 1, "lam": lam, "seed": seed} for lam, seed in ((0.5, 0), (0.5, 1), (2, 0))],
     "focal": [{"a": 1, "lam": lam, "seed": seed} for lam, seed in ((0.5, 0), (0.5, 1), (2, 0))],
 }
@@ -70,7 +72,7 @@ def scaling(plain):
 @pytest.fixture(scope="module")
 def settings_of(small):
     def settings(stage, sequences, **others):
-        own = {"dimensions": 16 if stage != "clip" else 32, "batch_size": 16, "sequences": sequences}
+        own = {"dimensions": 32 if stage in WHOLE else 16, "batch_size": 16, "sequences": sequences}
         return STAGE_SETTINGS[stage](**small(stage, **(own | others)))
 
     return settings
@@ -109,7 +111,7 @@ def of_run(models, run):
 def test_a_run_alone_is_the_run_in_a_stack_bit_by_bit(clips, stay, train_in, settings_of, stage, kind):
     dataset = stay if kind == "gru" else clips
     augmentation = {"kind": "mixup", "noise_std": 0.1, "drop_fraction": 0.1, "dimensions": None}
-    others = {"augmentation": augmentation, **({"dimensions": 24} if (stage, kind) == ("clip", "gru") else {})}
+    others = {"augmentation": augmentation, **({"dimensions": 24} if stage in WHOLE and kind == "gru" else {})}
     settings = settings_of(stage, KINDS[kind], **others)
     starts = []
     if stage == "step2":
@@ -203,6 +205,19 @@ def test_a_view_of_fewer_rows_ends_before_the_other(clips, train_in, settings_of
     assert {name: len(codes) for name, codes in models.represent_views(0).items()} == {
         "zc1": PAIRS, "zc2": 10, "zs1": PAIRS, "zs2": 10
     }  # fmt: skip
+
+
+def test_factorcl_hands_on_what_the_backbone_and_its_heads_put_out(clips, train_in, settings_of):
+    models = Models(train_in("factorcl", clips, RUNS["factorcl"], settings_of("factorcl", TRANSFORMER)), clips)
+    codes = models.represent(1)
+    assert {name: code.shape for name, code in codes.items()} == {
+        "emb1": (PAIRS, 32), "proj1": (PAIRS, 160), "emb2": (PAIRS, 32), "proj2": (PAIRS, 160),
+    }  # fmt: skip
+    x = models.scaled_views(0)[0]
+    own = models.method.emb1.single(1, x)
+    torch.testing.assert_close(torch.from_numpy(codes["emb1"]), own.detach())
+    club = models.method.head("club", 1).single(1, own).detach()
+    torch.testing.assert_close(torch.from_numpy(codes["proj1"][:, 32:64]), club)
 
 
 def test_bytes_of_a_stack_are_those_of_its_weights(clips, train_in, settings_of):
