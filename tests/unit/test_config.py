@@ -734,9 +734,9 @@ def test_a_transformer_is_as_wide_as_a_views_codes_together(tmp_path):
 
 
 def test_heads_that_do_not_divide_the_width_are_one_sentence(sentences):
-    overlay = f"data: {{mfeat: {{training: {{dimensions: 64, sequences: {TRANSFORMER}}}}}}}"
-    (found,) = sentences(overlay)
-    assert found.endswith("mfeat: training.sequences.heads: 5 do not divide the width 64; use a multiple of 5.")
+    four = TRANSFORMER.replace("heads: 5", "heads: 4")
+    (found,) = sentences(f"data: {{mfeat: {{training: {{dimensions: 70, sequences: {four}}}}}}}")
+    assert found.endswith("mfeat: training.sequences.heads: 4 do not divide the width 70; use a multiple of 4.")
 
 
 def test_a_network_that_is_none_is_one_sentence(sentences):
