@@ -17,7 +17,6 @@ from disentangledssl.errors import InputError, first_few
 from disentangledssl.mistakes import ConfigErrors, file_of, sentence
 from disentangledssl.runs import spell
 from disentangledssl.settings import (
-    FACTORCL_HEADS,
     STAGE_SETTINGS,
     DecoderSettings,
     ScalingSettings,
@@ -29,7 +28,11 @@ from disentangledssl.settings import (
 
 SELECTED = "selected"
 SCREEN_SPLITS = ("scaffold", "leave_one_out")
-GIVEN_SPLITS = ("given", "group_folds", "group_holdout")  # of MultiBench: with validation
+MULTIBENCH_SPLITS = ("given", "group_folds", "group_holdout")  # with validation
+# Which views of a set of MultiBench are sequences; a set that is not here has none.
+SEQUENCES = {name: (1, 2) for name in ("mosi", "mosei", "ur_funny", "mustard", "mustard_text")} | {"mimic": (2,)}
+HOURS = 24  # time steps of MIMIC
+HEADS = 5  # of FactorCL, for a view
 NOISY_PAIRS = 1000  # with fewer, correlations of a sample reach 1 and its information has no bound
 
 
@@ -568,9 +571,21 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             yield mistake("split.kind", f"{split.kind} is of drug screens", "use random")
         if split.kind == "given" and source != "multibench":
             yield mistake("split.kind", "given is of MultiBench, whose sources say who is tested", "use another")
-        if source == "multibench" and split.kind not in GIVEN_SPLITS:
-            problem, mend = f"{split.kind} is not of MultiBench", f"use one of {', '.join(GIVEN_SPLITS)}"
+        sequences = SEQUENCES.get(getattr(config.data[dataset].make, "set", ""), ())
+        if source == "multibench" and split.kind not in MULTIBENCH_SPLITS:
+            problem, mend = f"{split.kind} is not of MultiBench", f"use one of {', '.join(MULTIBENCH_SPLITS)}"
             yield mistake("split.kind", problem, mend)
+        elif sequences and split.kind != "given":
+            problem = f"{split.kind} would put clips of one speaker into training and test"
+            yield mistake("split.kind", problem, "use given, the split of the source")
+        for view in sequences:
+            one = getattr(family.scaling, f"view{view}")
+            asked = [name for name in ("unit_norm", "clip_quantile", "clip") if getattr(one, name) not in (False, None)]
+            for name in asked:
+                problem = "is set, but the view holds sequences, which know standardise alone"
+                yield mistake(
+                    f"scaling.view{view}.{name}", problem, f"set it to {'false' if name == 'unit_norm' else 'null'}"
+                )
         if split.kind == "leave_one_out" and not (split.by and split.values):
             mend = "name a description in split.by and in split.values what is left out of it"
             yield mistake("split", "leave_one_out of what?", mend)
@@ -631,7 +646,7 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                 if SELECTED in grid.get(axis, []) and (stage, axis) != ("step2", "beta"):
                     mend = "list numbers: only the beta of step 2 is selected, from those of step 1"
                     yield mistake(f"grids.{stage}.{axis}", "holds selected", mend)
-        undivided = {}
+        undivided = {}  # by problem: the same of every stage
         for stage in family.grids:
             width = config._merged_training(dataset, stage)["dimensions"]
             if config.halves_codes(dataset, stage) and (width % 2 or width < 4):
@@ -653,10 +668,22 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             if stage == "factorcl" and source != "multibench":
                 problem = f"is not for a {source}, where zc and zs are measured: FactorCL has neither"
                 yield mistake("grids.factorcl", problem, "take it out")
-            elif stage == "factorcl" and width % FACTORCL_HEADS and settings.head_width == "divided":
-                problem = f"{width} cannot be divided among the {FACTORCL_HEADS} projection heads of a view"
-                mend = f"use a multiple of {FACTORCL_HEADS}, or stages.factorcl.head_width: kept"
+            elif stage == "factorcl" and width % HEADS and settings.head_width == "divided":
+                problem = f"{width} cannot be divided among the {HEADS} projection heads of a view"
+                mend = f"use a multiple of {HEADS}, or stages.factorcl.head_width: kept"
                 yield mistake("training.dimensions", problem, mend, "stages.factorcl.dimensions")
+            if sequences and stage == "dmvae":
+                yield mistake("grids.dmvae", f"{dataset} holds sequences, which DMVAE does not make", "set it to null")
+            elif sequences and settings.sequences is None:
+                mend = "say there what encodes them (config/README.md)"
+                undivided["null"] = mistake("training.sequences", f"is null, but {dataset} holds sequences", mend)
+            elif sequences and not STAGES[stage].divided:
+                network = settings.sequences
+                put_out = HOURS * network.per_step if network.network == "gru" else network.width
+                if put_out != settings.dimensions:
+                    code = f"the code of {stage} is what the {network.network} puts out, {put_out}"
+                    problem = f"is {settings.dimensions}, but {code}"
+                    yield mistake("training.dimensions", problem, f"use {put_out}", f"stages.{stage}.dimensions")
         yield from undivided.values()
         step1, step2 = (family.grids.get(stage, {}).get("beta", []) for stage in ("step1", "step2"))
         if SELECTED in step2 and source != "screen":

@@ -15,7 +15,7 @@ from disentangledssl.errors import InputError, first_few
 
 Files = Sequence[str | os.PathLike[str]]
 # Settings that tell which model the settings beside them are checked by.
-TAGS = ("source", "screen", "network")
+TAGS = ("source", "screen", "set", "network")
 
 
 class ConfigErrors(InputError):

@@ -66,7 +66,7 @@ CODE = {
 }
 
 INPUTS, STEPS = 1000, 50  # features of a view, time steps of a sequence, for estimates
-PRESETS = ("quick", "floors", "middle", "readings")  # smallest first; tiny is for tests
+PRESETS = ("quick", "floors", "middle")  # smallest first; tiny is for tests
 
 
 class Plan:

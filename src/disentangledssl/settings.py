@@ -6,8 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-FACTORCL_HEADS = 5  # projection heads of a view
-
 
 class Strict(BaseModel):
     """A model that refuses unknown keys, silent conversions, NaN and infinity."""
@@ -44,8 +42,8 @@ class TransformerSettings(Strict):
     feedforward: int = Field(ge=1, description="width of the hidden layer of a feed-forward part")
     dropout: float = Field(ge=0, lt=1, description="chance of each number, in training")
     readout: Literal["last_step", "last_valid", "mean"] = Field(
-        description="last_step: that of the longest sequence, padding for most, nothing masked (FactorCL's code); "
-        "last_valid, mean: the last valid step, the mean of valid steps, padding masked"
+        description="last_step: the last of the file's, padding for most, nothing masked (FactorCL's code: of each "
+        "mini-batch's); last_valid, mean: the last valid step, the mean of valid steps, padding masked"
     )
     augmentation: SequenceAugmentation
 
@@ -70,7 +68,9 @@ class TrainingSettings(Strict):
     learning_rate: float = Field(gt=0, description="Adam's; cosine to 0, stepped once an epoch (of FactorCL: constant)")
     hidden: int = Field(ge=1, description="width of the hidden layers of every encoder")
     layers: int = Field(ge=1, description="linear layers of every encoder (paper: 3; authors' code: 2 for steps 1, 2)")
-    dimensions: int = Field(ge=2, description="width of every representation")
+    dimensions: int = Field(
+        ge=2, description="width of every representation; with widths: concatenation, of those of a view together"
+    )
     weight_std: float = Field(gt=0, description="standard deviation of the initial weights")
     precision: Literal["float32", "bfloat16"] = Field(
         description="of the encoders' matrix products in training; weights, losses and the rest stay float32"
@@ -136,11 +136,6 @@ class FactorclSettings(TrainingSettings):
         description="a view's five projection heads together as wide as its embedding, or each of them (FactorCL's own)"
     )
     critic_hidden: int = Field(ge=1, description="width of the two hidden layers of every critic")
-
-    @property
-    def projection(self) -> int:
-        """Width of one projection head's output."""
-        return self.dimensions if self.head_width == "kept" else self.dimensions // FACTORCL_HEADS
 
 
 class DecoderSettings(Strict):

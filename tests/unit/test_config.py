@@ -112,6 +112,8 @@ ONE_MISTAKE = {
         "families: {screen: {seed: [1]}}",
         "families.screen: seed is no setting; did you mean seeds?",
     ),
+    "a set that is none": ("data: {mosi: {make: {set: mossi}}}", "data.mosi.make.set: input should be 'mfeat', 'mosi'"),
+    "typo of a set": ("data: {mosi: {make: {neutrl: 1}}}", "make: neutrl is no setting; did you mean neutral?"),
     "typo in scaling": (
         "families: {screen: {scaling: {view1: {standardize: true}}}}",
         "families.screen.scaling.view1: standardize is no setting; did you mean standardise?",
@@ -619,13 +621,13 @@ def test_factorcl_as_published(tmp_path):
     overlay = "data: {mfeat: {training: {dimensions: 62}, stages: {factorcl: {dimensions: 40, head_width: kept}}}}"
     config = load("datasets: [mfeat]", overlay, tmp_path=tmp_path)
     found = config.training_of("mfeat", "factorcl")
-    assert (found.dimensions, found.projection) == (40, 40)
+    assert (found.dimensions, found.head_width) == (40, "kept")
     assert config.training_of("mfeat", "clip").dimensions == 62
 
 
-def test_factorcls_heads_share_the_width_of_its_embedding():
+def test_factorcls_embedding_is_as_wide_as_clips_code():
     found = load().training_of("mfeat", "factorcl")
-    assert found.dimensions == load().training_of("mfeat", "clip").dimensions == 5 * found.projection
+    assert found.dimensions == load().training_of("mfeat", "clip").dimensions
 
 
 OWN_LAYERS = [
@@ -737,6 +739,34 @@ def test_heads_that_do_not_divide_the_width_are_one_sentence(sentences):
     four = TRANSFORMER.replace("heads: 5", "heads: 4")
     (found,) = sentences(f"data: {{mfeat: {{training: {{dimensions: 70, sequences: {four}}}}}}}")
     assert found.endswith("mfeat: training.sequences.heads: 4 do not divide the width 70; use a multiple of 4.")
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        ("mosi: {training: {sequences: null}}", "mosi: training.sequences: is null"),
+        ("mosi: {grids: {dmvae: {lam: [1]}}}", "mosi: grids.dmvae: mosi holds sequences"),
+        (
+            "mosi: {grids: {factorcl: null}, training: {dimensions: 200, sequences: {width: 300}}}",
+            "mosi: training.dimensions: is 200, but the code of clip",
+        ),
+        (
+            "mimic: {grids: {clip: null}, training: {dimensions: 300}}",
+            "the code of factorcl is what the gru puts out, 360",
+        ),
+        ("mosi: {scaling: {view1: {unit_norm: true}}}", "mosi: scaling.view1.unit_norm: is set"),
+        ("mimic: {scaling: {view2: {clip: 3}}}", "mimic: scaling.view2.clip: is set"),
+        ("mosi: {split: {kind: group_holdout}}", "mosi: split.kind: group_holdout"),
+    ],
+)
+def test_what_sequences_cannot_be_trained_with_is_told_before_they_are_fetched(sentences, data, place):
+    (found,) = sentences(f"datasets: [mosi, mimic]\ndata: {{{data}}}")
+    assert place in found
+
+
+def test_a_view_that_is_not_a_sequence_is_scaled_as_any(tmp_path):
+    config = load("datasets: [mimic]\ndata: {mimic: {scaling: {view1: {clip: 3}}}}", tmp_path=tmp_path)
+    assert config.family("mimic").scaling.view1.clip == 3
 
 
 def test_a_network_that_is_none_is_one_sentence(sentences):

@@ -9,9 +9,9 @@ import torch
 from miniature import BATCH, DIMENSIONS, RUNS, build, draw_batch, views_of
 from torch import nn
 
+from disentangledssl import config
 from disentangledssl.methods.factorcl import CLUB_CRITICS, HEADS, NCE_CRITICS
 from disentangledssl.optimiser import Adam
-from disentangledssl.settings import FACTORCL_HEADS
 from disentangledssl.training import Record
 
 WIDTHS = pytest.mark.parametrize("head_width", ["kept", "divided"])
@@ -172,7 +172,7 @@ def test_it_has_no_temperature(method):
 def test_widths_of_heads_and_critics(small, head_width):
     method = build("factorcl", small, head_width=head_width, dimensions=15, critic_hidden=9)
     width = {"kept": 15, "divided": 3}[head_width]
-    assert len(HEADS) == FACTORCL_HEADS
+    assert len(HEADS) == config.HEADS
     for name in HEADS:
         for m in (1, 2):
             assert method.head(name, m).layers == [(15, 15), (15, width)]

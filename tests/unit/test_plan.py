@@ -285,7 +285,6 @@ def test_presets_with_a_data_set(tmp_path, monkeypatch):
     (tmp_path / "config.yaml").write_text("datasets: [a, b]\n")
     texts = {
         "quick": "datasets: [a]",
-        "readings": "datasets: [c]",
         "middle": "# the data sets of config.yaml",
         "floors": "datasets: [own, a]",
     }

@@ -19,7 +19,7 @@ def test_tiny_preset_makes_the_same_bytes_twice(fresh, tmp_path):
         rows = list(csv.DictReader(lines))
     assert {"CLIP", "FOCAL", "JointOpt", "DisentangledSSL (both)", "Most common class"} <= {row["row"] for row in rows}
     assert {(row["dataset"], row["stand_in"]) for row in rows} == {("mfeat", "True")}
-    # Of a view: CLIP's code has all of the 16 dimensions, the others have 8 for each of two.
+    # Of a view: CLIP's code has all of the 20 dimensions, the others have 10 for each of two.
     widths = {row["row"]: row["width"] for row in rows}
-    assert (widths["CLIP"], widths["DisentangledSSL (shared)"], widths["DisentangledSSL (both)"]) == ("32", "16", "32")
+    assert (widths["CLIP"], widths["DisentangledSSL (shared)"], widths["DisentangledSSL (both)"]) == ("40", "20", "40")
     assert_same_bytes(*made)

@@ -43,13 +43,14 @@ class Method(BaseMethod):
     def __init__(self, shapes, settings, layout):
         super().__init__(shapes, settings, layout)
         runs, s = len(layout.stream_of_run), settings
+        projection = s.dimensions if s.head_width == "kept" else s.dimensions // len(HEADS)
         self.emb1, self.emb2 = (self.encoder(shape) for shape in shapes)
         for name in HEADS:
             for m, encoder in ((1, self.emb1), (2, self.emb2)):
-                widths = [encoder.outputs, encoder.outputs, s.projection]
+                widths = [encoder.outputs, encoder.outputs, projection]
                 self.add_module(f"head_{name}{m}", StackedMLP(runs, widths, s.precision))
         for name in (*NCE_CRITICS, *CLUB_CRITICS):
-            width = s.projection * (2 if name.startswith("conditional") else 1)
+            width = projection * (2 if name.startswith("conditional") else 1)
             self.add_module(f"critic_{name}", Critic(runs, (width, width), s.critic_hidden, s.precision))
 
     def initialise(self):

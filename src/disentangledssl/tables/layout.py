@@ -16,7 +16,7 @@ import pyarrow as pa
 from disentangledssl.files import atomic, read_table, table_info, write_table
 
 BETA0 = "disentangledssl_beta0"
-STAGE_ORDER = ("clip", "step1", "step2", "jointopt", "focal", "dmvae", "reference")
+STAGE_ORDER = ("clip", "step1", "step2", "jointopt", "focal", "dmvae", "factorcl", "reference")
 LABELS = {
     "clip": "CLIP",
     "factorcl": "FactorCL",

@@ -1,7 +1,8 @@
 """Tables 1 and 4 of the paper: accuracies of all methods on all data sets of MultiBench that are run.
 
 A row is a data set, label, method, representation and setting: test accuracy (a share) as mean, std and n over seeds,
-mean accuracy on validation and training pairs, and the width of the probed vector. ``row`` is spelled as in the paper.
+mean accuracy on validation and training pairs, and the width of the probed vector. ``row`` is the paper's, but for its
+capitals.
 """
 
 from __future__ import annotations
