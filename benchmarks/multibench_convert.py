@@ -49,7 +49,7 @@ def make(folder: Path, share: float) -> None:
 
 def convert_it(folder: Path, share: float) -> None:
     """Convert as the workflow does."""
-    convert(folder / "mosei.pkl", folder / "data", name="mosei", set="mosei", neutral="positive")
+    convert(folder / "mosei.pkl", folder / "data", name="mosei", make={"set": "mosei", "neutral": "positive"})
 
 
 def read_it(folder: Path, share: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,17 @@ import pytest
 from disentangledssl.dataset import read_dataset
 from disentangledssl.errors import InputError
 from disentangledssl.group_probes import reference_rows
-from disentangledssl.sources.mfeat import write_mfeat
+from disentangledssl.sources.mfeat import convert
 from disentangledssl.splits import write_splits
 
 BUNDLE = Path(__file__).parents[2] / "data" / "mfeat" / "mfeat.npz"
+MAKE = {"set": "mfeat", "view1": "pix", "view2": "zer"}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("mfeat")
-    write_mfeat(BUNDLE, out, name="digits", view1="pix", view2="zer")
+    convert(BUNDLE, out, name="digits", make=MAKE)
     write_splits(out / "pairs.parquet", out / "splits.parquet", kind="given")
     return out
 
@@ -33,6 +35,14 @@ def test_values_labels_and_split_are_those_of_the_bundle(folder):
         assert np.array_equal(dataset.pairs_in(0, split), np.flatnonzero(bundle["split"] == number))
     assert dataset.info["name"] == "digits" and dataset.info["stand_in"] is True
     assert "stand-in" in dataset.info["title"]
+
+
+def test_every_row_is_kept_and_that_is_written_down(folder):
+    with (folder / "curation.csv").open(newline="") as file:
+        (line,) = csv.DictReader(file)
+    assert (line["step"], line["rows_before"], line["rows_after"]) == ("read", "0", "2000")
+    assert line["time_steps_after"] == "0"
+    assert line["reason"] == "pix of 240 features, zer of 47 features; no time steps"
 
 
 def test_labels_are_the_digit_with_9_as_6_and_6_against_9(folder):
@@ -58,11 +68,11 @@ def test_a_bundle_that_cannot_be_read_is_told(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match="copy the bundled file anew"):
-        write_mfeat(path, tmp_path / "out", name="mfeat", view1="pix", view2="zer")
+        convert(path, tmp_path / "out", name="mfeat", make=MAKE)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_bundle_that_lacks_an_array_is_told(tmp_path):
     np.savez(tmp_path / "mfeat.npz", pix=np.zeros((3, 2)))
     with pytest.raises(InputError, match="zer"):
-        write_mfeat(tmp_path / "mfeat.npz", tmp_path / "out", name="mfeat", view1="pix", view2="zer")
+        convert(tmp_path / "mfeat.npz", tmp_path / "out", name="mfeat", make=MAKE)

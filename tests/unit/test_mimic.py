@@ -20,7 +20,7 @@ from disentangledssl.splits import write_splits
 def made(tmp_path):
     def run(content=None, task: int = 7, protocol: int = 4):
         (tmp_path / "im.pk").write_bytes(pickle.dumps(draw_mimic() if content is None else content, protocol))
-        convert(tmp_path / "im.pk", tmp_path / "data", name="mimic", task=task)
+        convert(tmp_path / "im.pk", tmp_path / "data", name="mimic", make={"set": "mimic", "task": task})
         return tmp_path / "data"
 
     return run
@@ -118,4 +118,4 @@ def test_every_breach_is_one_sentence(tmp_path, made, breach):
 
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="no such file; put it there by hand"):
-        convert(tmp_path / "im.pk", tmp_path / "data", name="mimic", task=7)
+        convert(tmp_path / "im.pk", tmp_path / "data", name="mimic", make={"set": "mimic", "task": 7})

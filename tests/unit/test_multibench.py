@@ -18,6 +18,7 @@ from disentangledssl.sources.multibench import LABELS, PUBLISHED, SPLITS, conver
 from disentangledssl.splits import write_splits
 
 KINDS = ("mosi", "mosei", "ur_funny", "mustard")
+MOSI = {"set": "mosi", "neutral": "positive"}
 
 
 def write(folder, content, protocol: int = 4):
@@ -33,7 +34,7 @@ def made(tmp_path):
     def run(kind: str = "mosi", content=None, protocol: int = 4, **settings):
         settings = ({"neutral": "positive"} if kind in ("mosi", "mosei") else {}) | settings
         path = write(tmp_path, draw_clips(kind) if content is None else content, protocol)
-        convert(path, tmp_path / "data", name=kind, set=kind, **settings)
+        convert(path, tmp_path / "data", name=kind, make={"set": kind, **settings})
         return tmp_path / "data"
 
     return run
@@ -249,12 +250,12 @@ def test_a_third_class_is_refused(made):
 def test_what_is_no_pickle(tmp_path, content):
     (tmp_path / "raw.pkl").write_bytes(content)
     with pytest.raises(InputError, match=r"raw\.pkl: cannot be read as a pickle"):
-        convert(tmp_path / "raw.pkl", tmp_path / "data", name="mosi", set="mosi", neutral="positive")
+        convert(tmp_path / "raw.pkl", tmp_path / "data", name="mosi", make=MOSI)
 
 
 def test_what_is_no_file(tmp_path):
     with pytest.raises(InputError, match="no such file; fetch it, or put it there by hand"):
-        convert(tmp_path / "raw.pkl", tmp_path / "data", name="mosi", set="mosi", neutral="positive")
+        convert(tmp_path / "raw.pkl", tmp_path / "data", name="mosi", make=MOSI)
 
 
 def test_a_dict_is_demanded(made):

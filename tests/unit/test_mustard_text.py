@@ -21,7 +21,7 @@ BUNDLED = Path(__file__).parents[2] / "data" / "mustard_text" / "mustard_text.np
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mustard_text")
-    convert(BUNDLED, folder, name="mustard_text")
+    convert(BUNDLED, folder, name="mustard_text", make={"set": "mustard_text"})
     write_splits(folder / "pairs.parquet", folder / "splits.parquet", kind="given")
     return folder
 
@@ -74,7 +74,7 @@ def test_it_is_never_called_more_than_text(folder):
 
 def test_blocks_make_no_difference(tmp_path, folder, monkeypatch):
     monkeypatch.setattr(mustard_text, "GROUP_BYTES", 20 * 50 * 1200)
-    convert(BUNDLED, tmp_path, name="mustard_text")
+    convert(BUNDLED, tmp_path, name="mustard_text", make={"set": "mustard_text"})
     write_splits(tmp_path / "pairs.parquet", tmp_path / "splits.parquet", kind="given")
     np.testing.assert_array_equal(read_dataset(tmp_path).views[0], read_dataset(folder).views[0])
 
@@ -87,10 +87,10 @@ def test_the_file_is_the_one_of_its_provenance():
 def test_a_damaged_or_missing_file_is_named(tmp_path):
     path = tmp_path / "mustard_text.npz"
     with pytest.raises(InputError, match=r"mustard_text\.npz: no such file; copy the bundled file anew"):
-        convert(path, tmp_path, name="mustard_text")
+        convert(path, tmp_path, name="mustard_text", make={"set": "mustard_text"})
     path.write_bytes(BUNDLED.read_bytes()[:100_000])
     with pytest.raises(InputError, match=r"mustard_text\.npz: cannot be read \("):
-        convert(path, tmp_path, name="mustard_text")
+        convert(path, tmp_path, name="mustard_text", make={"set": "mustard_text"})
     np.savez(path, vectors=np.zeros((2, 300)))
     with pytest.raises(InputError, match=r"cannot be read \(.*utterance"):
-        convert(path, tmp_path, name="mustard_text")
+        convert(path, tmp_path, name="mustard_text", make={"set": "mustard_text"})

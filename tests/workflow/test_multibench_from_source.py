@@ -66,7 +66,7 @@ def test_from_drive_and_by_hand_to_split_data_sets(fresh_copy, served, publisher
     said = assert_says(fresh_copy.run(*TARGETS, overlays=[served()]), "mosi_data.pkl: could not be fetched")
     assert "the connection broke" in said and "run the same command again, which goes on from there" in said
     counts = fresh_copy.run(*TARGETS, overlays=[served()]).counts
-    assert counts == {"download_file": 1, "convert_clips": 1, "split_dataset": 1}
+    assert counts == {"download_file": 1, "convert_multibench": 1, "split_dataset": 1}
     assert publisher.asked[-1].path == behind and publisher.asked[-1].range == f"bytes={cut}-"
     rows = {target: pq.read_table(fresh_copy / target).num_rows for target in TARGETS}
     assert list(rows.values()) == [39, 39, 39, 39, 50]
@@ -74,7 +74,7 @@ def test_from_drive_and_by_hand_to_split_data_sets(fresh_copy, served, publisher
     # Another class for neutral clips fetches nothing.
     asked, other = len(publisher.asked), served().with_name("other.yaml")
     other.write_text("data: {mosi: {make: {neutral: negative}}}")
-    assert fresh_copy.plan(*TARGETS, overlays=[served(), other]) == {"convert_clips": 1, "split_dataset": 1}
+    assert fresh_copy.plan(*TARGETS, overlays=[served(), other]) == {"convert_multibench": 1, "split_dataset": 1}
     assert len(publisher.asked) == asked
 
 
@@ -115,6 +115,6 @@ def test_the_bundled_text_of_mustard(fresh_copy, overlay):
     target = "results/small/mustard_text/data/splits.parquet"
     chosen = overlay("datasets: [mustard_text]")
     result = fresh_copy.run(target, overlays=[chosen])
-    assert result.counts == {"convert_mustard_text": 1, "split_dataset": 1}
+    assert result.counts == {"convert_multibench": 1, "split_dataset": 1}
     assert "stand-ins for the paper's data: mustard_text" in result.output
     assert pq.read_table(fresh_copy / target).num_rows == 687

@@ -188,7 +188,7 @@ def test_small_config_from_scratch(fresh):
 
 def test_table_1_is_planned_from_the_data_of_multibench_alone(fresh):
     every = {"train_step1": 1, "train_step2": 1, "train_baseline": 4, "probe_representations": 6, "probe_references": 1}
-    data = {"convert_mfeat": 1, "split_dataset": 1}
+    data = {"convert_multibench": 1, "split_dataset": 1}
     tables = {"tabulate_group_probes": 1, "tabulate_multibench": 1}
     plan = fresh.under("config/tiny.yaml").plan("results/tiny/table1.csv")
     assert plan == total(every, data, tables)

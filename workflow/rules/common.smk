@@ -45,11 +45,7 @@ BUNDLED = [name for name in SCREENS if name not in [*LINCS, *RXRX19A]]
 # One consensus profile a drug, of no one line, dose or time: nothing to probe representations for.
 DESCRIBED = [name for name in SCREENS if CONFIG.data[name].make.screen != "lincs_consensus"]
 MULTIBENCH = [name for name in CONFIG.datasets if CONFIG.data[name].source == "multibench"]
-MFEAT = [name for name in MULTIBENCH if CONFIG.data[name].make.set == "mfeat"]
-MUSTARD_TEXT = [name for name in MULTIBENCH if CONFIG.data[name].make.set == "mustard_text"]
-MIMIC = [name for name in MULTIBENCH if CONFIG.data[name].make.set == "mimic"]
-CLIPS = [name for name in MULTIBENCH if name not in [*MFEAT, *MUSTARD_TEXT, *MIMIC]]
-STAND_INS = [*BUNDLED, *MFEAT, *MUSTARD_TEXT]
+STAND_INS = [*BUNDLED, *(name for name in MULTIBENCH if CONFIG.data[name].make.set in ("mfeat", "mustard_text"))]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 # Of drug screens: shared representations to rank molecules by (step 2 has those of step 1), and both kinds to decode.
 RANKED = [stage for stage in STAGES if stage != "step2"]
@@ -87,15 +83,15 @@ LINCS_FILES = {
     },
     "curated": {"archive": f"{D}/lincs_curated/infocore.zip"},
 }
-# By the set of MultiBench that they hold.
+# By the set of MultiBench: its file, and the module of sources/ that converts it.
 MULTIBENCH_FILES = {
-    "mfeat": "data/mfeat/mfeat.npz",
-    "mustard_text": "data/mustard_text/mustard_text.npz",
-    "mosi": f"{D}/mosi/mosi_data.pkl",
-    "mosei": f"{D}/mosei/mosei_senti_data.pkl",
-    "ur_funny": f"{D}/ur_funny/humor.pkl",
-    "mustard": f"{D}/mustard/sarcasm.pkl",
-    "mimic": f"{D}/mimic/im.pk",
+    "mfeat": ("data/mfeat/mfeat.npz", "mfeat"),
+    "mustard_text": ("data/mustard_text/mustard_text.npz", "mustard_text"),
+    "mosi": (f"{D}/mosi/mosi_data.pkl", "multibench"),
+    "mosei": (f"{D}/mosei/mosei_senti_data.pkl", "multibench"),
+    "ur_funny": (f"{D}/ur_funny/humor.pkl", "multibench"),
+    "mustard": (f"{D}/mustard/sarcasm.pkl", "multibench"),
+    "mimic": (f"{D}/mimic/im.pk", "mimic"),
 }
 RXRX19A_METADATA = f"{D}/rxrx19a/RxRx19a-metadata.zip"
 PUBLISHED_MOL2VEC = f"{D}/mol2vec/model_300dim.pkl"
@@ -140,8 +136,13 @@ def raw_files(dataset):
         }
         return [RXRX19A_METADATA, features[make.route]]
     if dataset in MULTIBENCH:
-        return [MULTIBENCH_FILES[CONFIG.data[dataset].make.set]]
+        return [MULTIBENCH_FILES[CONFIG.data[dataset].make.set][0]]
     return [f"data/{CONFIG.data[dataset].make.screen}/profiles.parquet"] if dataset in BUNDLED else []
+
+
+def converter(dataset):
+    """The module of sources/ that converts a data set of MultiBench."""
+    return MULTIBENCH_FILES[CONFIG.data[dataset].make.set][1]
 
 
 def mol2vec_files(dataset):

@@ -1,94 +1,30 @@
-# MultiBench and its stand-ins: raw files -> paired data sets.
+# MultiBench and its stand-ins: raw files -> paired data sets -> tables.
 
 
-rule convert_clips:
+rule convert_multibench:
     input:
         lambda w: raw_files(w.dataset),
     output:
         multiext(f"{R}/{{dataset}}/data/", "view1.parquet", "view2.parquet", "pairs.parquet", "curation.csv"),
     log:
-        f"{R}/logs/{{dataset}}/convert_clips.log",
+        f"{R}/logs/{{dataset}}/convert_multibench.log",
     benchmark:
-        f"{R}/benchmarks/{{dataset}}/convert_clips.tsv"
+        f"{R}/benchmarks/{{dataset}}/convert_multibench.tsv"
     wildcard_constraints:
-        dataset=one_of(CLIPS),
+        dataset=one_of(MULTIBENCH),
     conda:
         ENVIRONMENT
     resources:
         # A pickle is read whole; MOSEI's is 3.7 GB.
         mem_mb=lambda w, input, attempt: attempt * int(1500 + 1.5 * input.size_mb),
     params:
+        module=lambda w: converter(w.dataset),
         make=lambda w: CONFIG.data[w.dataset].make.model_dump(),
-        code=code("clips"),
+        code=lambda w: code("convert", f"sources.{converter(w.dataset)}"),
     message:
         "Converting {wildcards.dataset}"
     script:
-        "../scripts/convert_clips.py"
-
-
-rule convert_mimic:
-    input:
-        lambda w: raw_files(w.dataset),
-    output:
-        multiext(f"{R}/{{dataset}}/data/", "view1.parquet", "view2.parquet", "pairs.parquet", "curation.csv"),
-    log:
-        f"{R}/logs/{{dataset}}/convert_mimic.log",
-    benchmark:
-        f"{R}/benchmarks/{{dataset}}/convert_mimic.tsv"
-    wildcard_constraints:
-        dataset=one_of(MIMIC),
-    conda:
-        ENVIRONMENT
-    params:
-        make=lambda w: CONFIG.data[w.dataset].make.model_dump(exclude={"set"}),
-        code=code("mimic"),
-    message:
-        "Converting {wildcards.dataset}"
-    script:
-        "../scripts/convert_mimic.py"
-
-
-rule convert_mustard_text:
-    input:
-        lambda w: raw_files(w.dataset),
-    output:
-        multiext(f"{R}/{{dataset}}/data/", "view1.parquet", "view2.parquet", "pairs.parquet", "curation.csv"),
-    log:
-        f"{R}/logs/{{dataset}}/convert_mustard_text.log",
-    benchmark:
-        f"{R}/benchmarks/{{dataset}}/convert_mustard_text.tsv"
-    wildcard_constraints:
-        dataset=one_of(MUSTARD_TEXT),
-    conda:
-        ENVIRONMENT
-    params:
-        code=code("mustard_text"),
-    message:
-        "Converting {wildcards.dataset}"
-    script:
-        "../scripts/convert_mustard_text.py"
-
-
-rule convert_mfeat:
-    input:
-        lambda w: raw_files(w.dataset),
-    output:
-        multiext(f"{R}/{{dataset}}/data/", "view1.parquet", "view2.parquet", "pairs.parquet"),
-    log:
-        f"{R}/logs/{{dataset}}/convert_mfeat.log",
-    benchmark:
-        f"{R}/benchmarks/{{dataset}}/convert_mfeat.tsv"
-    wildcard_constraints:
-        dataset=one_of(MFEAT),
-    conda:
-        ENVIRONMENT
-    params:
-        make=lambda w: CONFIG.data[w.dataset].make.model_dump(exclude={"set"}),
-        code=code("mfeat"),
-    message:
-        "Converting {wildcards.dataset}"
-    script:
-        "../scripts/convert_mfeat.py"
+        "../scripts/convert_multibench.py"
 
 
 rule tabulate_group_probes:

@@ -12,11 +12,13 @@ Two of six descriptions of the same 2,000 digits are the views. Stands in for Mu
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from disentangledssl.dataset import pairs_table, view_table
 from disentangledssl.files import write_table
-from disentangledssl.sources.conversion import SPLIT_NAMES, read_bundled
+from disentangledssl.sources.conversion import SPLIT_NAMES, Report, read_bundled
 
 INFO = {
     "title": "UCI Multiple Features, handwritten digits (stand-in for MultiBench)",
@@ -26,10 +28,8 @@ INFO = {
 }
 
 
-def write_mfeat(
-    source: str | os.PathLike[str], out: str | os.PathLike[str], *, name: str, view1: str, view2: str
-) -> None:
-    """Write ``view1``, ``view2`` and ``pairs.parquet`` into ``out``; ``meta_split`` is the split that the file gives.
+def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name: str, make: Mapping[str, Any]) -> None:
+    """Write ``view1``, ``view2``, ``pairs`` (Parquet) and ``curation.csv``; ``meta_split`` is the split of the file.
 
     Parameters
     ----------
@@ -39,21 +39,26 @@ def write_mfeat(
         Folder to write into.
     name : str
         Name of the data set.
-    view1, view2 : {"pix", "fac", "kar", "fou", "zer", "mor"}
-        Pixel averages (240 features), profile correlations (216), Karhunen-Loeve coefficients (64), Fourier
-        coefficients (76), Zernike moments (47), morphology (6).
+    make : mapping
+        ``view1``, ``view2``: ``pix`` (pixel averages, 240 features), ``fac`` (profile correlations, 216), ``kar``
+        (Karhunen-Loeve coefficients, 64), ``fou`` (Fourier coefficients, 76), ``zer`` (Zernike moments, 47) or ``mor``
+        (morphology, 6).
 
     Raises
     ------
     InputError
         If the file is missing, damaged or lacks an array.
     """
-    arrays = read_bundled(source, (view1, view2, "digit", "y_c", "y_s1", "split"))
-    out, info = Path(out), {"name": name, **INFO, "views": [view1, view2]}
+    out, report, views = Path(out), Report(source), [make["view1"], make["view2"]]
+    arrays = read_bundled(source, (*views, "digit", "y_c", "y_s1", "split"))
+    info = {"name": name, **INFO, "views": views}
     ids = [f"digit{row:04d}" for row in range(len(arrays["digit"]))]
-    for m, kind in enumerate((view1, view2), 1):
+    widths = ", ".join(f"{kind} of {arrays[kind].shape[1]} features" for kind in views)
+    report.record("read", f"{widths}; no time steps", len(ids))
+    for m, kind in enumerate(views, 1):
         features = [f"{kind}_{k}" for k in range(arrays[kind].shape[1])]
         write_table(out / f"view{m}.parquet", view_table(ids, arrays[kind], features), info)
     labels = {"c": arrays["y_c"], "s1": arrays["y_s1"]}
     meta = {"digit": arrays["digit"], "split": SPLIT_NAMES[arrays["split"]]}
     write_table(out / "pairs.parquet", pairs_table(ids, ids, ids, ids, labels, meta), info)
+    report.write(out)

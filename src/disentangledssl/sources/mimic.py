@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +32,7 @@ SHUFFLE_SEED = 10
 PUBLISHED = 32_616
 
 
-def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name: str, task: int) -> None:
+def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name: str, make: Mapping[str, Any]) -> None:
     """Write ``view1``, ``view2``, ``pairs`` (Parquet) and ``curation.csv``.
 
     Parameters
@@ -41,8 +43,8 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
         Folder to write into.
     name : str
         Name of the data set.
-    task : int
-        Which group of ICD-9 codes is the label, a column of ``y_icd9``, from 0.
+    make : mapping
+        ``task``: which group of ICD-9 codes is the label, a column of ``y_icd9``, from 0.
 
     Raises
     ------
@@ -50,7 +52,7 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
         If the file is no such pickle, would run code, lacks an array, has arrays that do not fit together or no such
         task.
     """
-    out, report = Path(out), Report(source)
+    out, report, task = Path(out), Report(source), make["task"]
     try:
         with open(source, "rb") as file:
             content = read_pickle(file, source)

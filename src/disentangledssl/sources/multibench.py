@@ -60,9 +60,7 @@ class Part:
         return [f"{self.name}_{row:05d}" for row in self.kept]
 
 
-def convert(
-    source: str | os.PathLike[str], out: str | os.PathLike[str], *, name: str, set: str, neutral: str | None = None
-) -> None:
+def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name: str, make: Mapping[str, Any]) -> None:
     """Write ``view1``, ``view2``, ``pairs`` (Parquet) and ``curation.csv``; ``meta_split`` is the split of the file.
 
     Memory: the pickle's own size, and little else.
@@ -75,9 +73,9 @@ def convert(
         Folder to write into.
     name : str
         Name of the data set.
-    set : {"mosi", "mosei", "ur_funny", "mustard"}
-    neutral : {"positive", "negative"}, optional
-        Of sentiment, which is a number from -3 to 3: on which side 0 is. ``positive`` is FactorCL's ``y >= 0``.
+    make : mapping
+        ``set``: ``mosi``, ``mosei``, ``ur_funny`` or ``mustard``. Of sentiment, which is a number from -3 to 3,
+        ``neutral``: on which side 0 is, ``positive`` (FactorCL's ``y >= 0``) or ``negative``.
 
     Raises
     ------
@@ -85,7 +83,7 @@ def convert(
         If the file is no such pickle, would run code, lacks an array, has arrays that do not fit together, labels
         that are none, or no clip with text.
     """
-    out, report = Path(out), Report(source)
+    out, report, kind = Path(out), Report(source), make["set"]
     parts = _read(source)
     report.record(
         "read",
@@ -95,7 +93,7 @@ def convert(
         sum(len(part.labels) for part in parts),
         sum(part.labels.size * part.arrays["text"].shape[1] for part in parts),
     )
-    _compare(report, parts, set)
+    _compare(report, parts, kind)
     dropped = {part.name: len(part.labels) - len(part.kept) for part in parts}
     report.record(
         "drop clips without text",
@@ -106,11 +104,11 @@ def convert(
     time_steps = sum(int(part.lengths.sum()) for part in parts)
     report.record("cut at the first word", "padding, which is in front, and what is before", time_steps=time_steps)
     info = {
-        "name": name, "title": f"{TITLES[set]}, vision and text (MultiBench)", "stand_in": False,
+        "name": name, "title": f"{TITLES[kind]}, vision and text (MultiBench)", "stand_in": False,
         "source": "features of MultiBench (Liang et al. 2021), the file that FactorCL uses",
         "licence": "terms of the data set: docs/downloads.md",
     }  # fmt: skip
-    labels, meta = _label(source, parts, set, neutral, report)
+    labels, meta = _label(source, parts, kind, make.get("neutral"), report)
     replaced = {}
     for m, view in enumerate(VIEWS, 1):
         steps, width = parts[0].arrays[view].shape[1:]
@@ -123,7 +121,7 @@ def convert(
     ids = [one for part in parts for one in part.ids]
     meta["split"] = [SPLITS[part.name] for part in parts for _ in part.kept]
     meta["source_id"] = [part.source_ids[row] for part in parts for row in part.kept]
-    write_table(out / "pairs.parquet", pairs_table(ids, ids, ids, ids, {LABELS[set]: labels}, meta), info)
+    write_table(out / "pairs.parquet", pairs_table(ids, ids, ids, ids, {LABELS[kind]: labels}, meta), info)
     report.write(out)
 
 

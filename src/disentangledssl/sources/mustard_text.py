@@ -7,8 +7,9 @@ MultiBench, whose first view is vision: always "text only".
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ INFO = {
 }
 
 
-def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name: str) -> None:
+def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name: str, make: Mapping[str, Any]) -> None:
     """Write ``view1``, ``view2``, ``pairs`` (Parquet) and ``curation.csv``; ``meta_split`` is the split of the file.
 
     Parameters
@@ -38,6 +39,8 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
         Folder to write into.
     name : str
         Name of the data set.
+    make : mapping
+        ``set`` alone: nothing is to be chosen.
 
     Raises
     ------

@@ -1,9 +1,0 @@
-from pathlib import Path
-
-from _job import job
-
-with job(snakemake):
-    from disentangledssl.sources.mimic import convert
-
-    out = Path(snakemake.output[0]).parent
-    convert(snakemake.input[0], out, name=snakemake.wildcards.dataset, **snakemake.params.make)
