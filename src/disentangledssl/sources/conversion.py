@@ -1,60 +1,17 @@
-"""What the conversions of MultiBench's files have in common: the report of their steps, and numbers made finite.
-
-Every step writes a line of ``curation.csv``: rows and valid time steps before and after, and why. It holds counts
-alone, never a row's own values.
-"""
+"""What conversions of MultiBench's files have in common: bundled files read, arrays checked, numbers made finite."""
 
 from __future__ import annotations
 
-import csv
-import logging
 import os
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from disentangledssl.errors import InputError
-from disentangledssl.files import atomic
 
-COLUMNS = ("step", "rows_before", "rows_after", "time_steps_before", "time_steps_after", "reason")
 SPLIT_NAMES = np.array(["train", "validation", "test"])  # by their numbers in bundled files
-
-log = logging.getLogger(__name__)
-
-
-class Report:
-    """The lines of ``curation.csv``, one a step."""
-
-    def __init__(self, path: str | os.PathLike[str]):
-        self.path, self.lines = path, []
-        self.rows = self.time_steps = 0
-
-    def record(self, step: str, reason: str, rows: int | None = None, time_steps: int | None = None) -> None:
-        """Write down a step; counts that it leaves alone need not be given.
-
-        Raises
-        ------
-        InputError
-            If no row is left.
-        """
-        before = self.rows, self.time_steps
-        self.rows = self.rows if rows is None else rows
-        self.time_steps = self.time_steps if time_steps is None else time_steps
-        line = (step, before[0], self.rows, before[1], self.time_steps, reason)
-        self.lines.append(dict(zip(COLUMNS, line, strict=True)))
-        log.info("%s: %s: rows %d -> %d, time steps %d -> %d (%s)", self.path, step, *line[1:3], *line[3:5], reason)
-        if not self.rows:
-            raise InputError(self.path, "", f"no row is left after the step {step} ({reason})", "check the file")
-
-    def write(self, out: Path) -> None:
-        """Write ``curation.csv`` into a folder."""
-        with atomic(out / "curation.csv") as part, part.open("w", encoding="utf-8", newline="") as lines:
-            writer = csv.DictWriter(lines, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.lines)
 
 
 def read_bundled(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, np.ndarray]:

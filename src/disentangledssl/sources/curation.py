@@ -1,11 +1,10 @@
 """Curation of a drug screen, step by step, up to the paired-dataset contract; what all screens have in common.
 
-Every step writes a line of ``curation.csv``: rows, molecules and features before and after, and why.
+Every step writes a line of ``curation.csv``, see ``report``: rows, molecules and features.
 """
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,15 +16,11 @@ import pandas as pd
 import pyarrow as pa
 
 from disentangledssl.dataset import pairs_table, write_view
-from disentangledssl.errors import InputError, first_few
-from disentangledssl.files import atomic, table_info, with_info, write_table
+from disentangledssl.errors import first_few
+from disentangledssl.files import table_info, with_info, write_table
+from disentangledssl.sources.report import Report
 from disentangledssl.splits import shuffle_molecules
 from disentangledssl.structures import NO_STRUCTURE, canonical_smiles, skeleton
-
-STEP_COLUMNS = (
-    *("step", "rows_before", "rows_after", "molecules_before", "molecules_after"),
-    *("features_before", "features_after", "reason"),
-)
 
 log = logging.getLogger(__name__)
 
@@ -43,39 +38,39 @@ class Screen:
         later ``group``.
     features : list of text
         Which columns are features; none before they are read.
-    steps : list of mapping
-        What each step did: the lines of ``curation.csv``.
     labels, meta : mapping of name to column
         What ``pairs.parquet`` is to carry.
+    report : Report
+        What each step did.
     """
 
     path: Path
     rows: pd.DataFrame
     features: list[str]
-    steps: list[dict[str, Any]] = field(default_factory=list)
     labels: Mapping[str, str] = field(default_factory=dict)
     meta: Mapping[str, str] = field(default_factory=dict)
+    report: Report = field(init=False)
+
+    def __post_init__(self):
+        self.report = Report(self.path, **self._counts())
+
+    def _counts(self) -> dict[str, int]:
+        return {"rows": len(self.rows), "molecules": self.rows["smiles"].nunique(), "features": len(self.features)}
 
     def keep(self, mask: Sequence[bool], step: str, reason: str) -> None:
-        """Keep some rows and write down how many went and why.
+        """Keep some rows and write down how many went and why."""
+        self.record(step, self.rows[np.asarray(mask, dtype=bool)].reset_index(drop=True), reason)
+
+    def record(self, step: str, rows: pd.DataFrame, reason: str, features: Sequence[str] | None = None) -> None:
+        """Replace the rows, and the names of the features if they change, and write down the counts.
 
         Raises
         ------
         InputError
             If no row is left.
         """
-        self.record(step, self.rows[np.asarray(mask, dtype=bool)].reset_index(drop=True), reason)
-        if self.rows.empty:
-            raise InputError(self.path, "", f"no row is left after the step {step} ({reason})", "check the file")
-
-    def record(self, step: str, rows: pd.DataFrame, reason: str, features: Sequence[str] | None = None) -> None:
-        """Replace the rows, and the names of the features if they change, and write down the counts."""
-        features = self.features if features is None else list(features)
-        counts = (len(self.rows), len(rows), self.rows["smiles"].nunique(), rows["smiles"].nunique())
-        counts = (*counts, len(self.features), len(features))
-        self.steps.append(dict(zip(STEP_COLUMNS, (step, *counts, reason), strict=True)))
-        log.info("%s: %s: rows %d -> %d, molecules %d -> %d, features %d -> %d (%s)", self.path, step, *counts, reason)
-        self.rows, self.features = rows, features
+        self.rows, self.features = rows, self.features if features is None else list(features)
+        self.report.record(step, reason, **self._counts())
 
     def compare(self, profiles: int, molecules: int) -> None:
         """Write down how the counts differ from the paper's, for the reader of ``curation.csv``."""
@@ -164,10 +159,7 @@ def write_screen(screen: Screen, out: Path, info: Mapping[str, Any], shuffle_see
     classes = {label: sorted(rows[column].unique()) for label, column in screen.labels.items()}
     labels = {label: [classes[label].index(value) for value in rows[column]] for label, column in screen.labels.items()}
     info = {**info, "classes": classes}
-    with atomic(out / "curation.csv") as part, part.open("w", encoding="utf-8", newline="") as lines:
-        writer = csv.DictWriter(lines, STEP_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(screen.steps)
+    screen.report.write(out)
     ids = rows["id"].to_list()
     write_view(out / "view1.parquet", ids, rows[screen.features].to_numpy(np.float32), screen.features, info)
     molecules = pa.table({"id": list(molecule.values()), "smiles": list(molecule)})

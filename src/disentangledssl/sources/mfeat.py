@@ -18,7 +18,8 @@ from typing import Any
 
 from disentangledssl.dataset import pairs_table, view_table
 from disentangledssl.files import write_table
-from disentangledssl.sources.conversion import SPLIT_NAMES, Report, read_bundled
+from disentangledssl.sources.conversion import SPLIT_NAMES, read_bundled
+from disentangledssl.sources.report import Report
 
 INFO = {
     "title": "UCI Multiple Features, handwritten digits (stand-in for MultiBench)",
@@ -49,12 +50,12 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
     InputError
         If the file is missing, damaged or lacks an array.
     """
-    out, report, views = Path(out), Report(source), [make["view1"], make["view2"]]
+    out, report, views = Path(out), Report(source, rows=0, time_steps=0), [make["view1"], make["view2"]]
     arrays = read_bundled(source, (*views, "digit", "y_c", "y_s1", "split"))
     info = {"name": name, **INFO, "views": views}
     ids = [f"digit{row:04d}" for row in range(len(arrays["digit"]))]
     widths = ", ".join(f"{kind} of {arrays[kind].shape[1]} features" for kind in views)
-    report.record("read", f"{widths}; no time steps", len(ids))
+    report.record("read", f"{widths}; no time steps", rows=len(ids))
     for m, kind in enumerate(views, 1):
         features = [f"{kind}_{k}" for k in range(arrays[kind].shape[1])]
         write_table(out / f"view{m}.parquet", view_table(ids, arrays[kind], features), info)

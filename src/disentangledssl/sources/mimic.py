@@ -25,8 +25,9 @@ from disentangledssl.dataset import pairs_table, write_view
 from disentangledssl.errors import InputError
 from disentangledssl.files import write_table
 from disentangledssl.sequences import write_sequences
-from disentangledssl.sources.conversion import Report, array_of, as_finite
+from disentangledssl.sources.conversion import array_of, as_finite
 from disentangledssl.sources.pickles import read_pickle
+from disentangledssl.sources.report import Report
 
 SHUFFLE_SEED = 10
 PUBLISHED = 32_616
@@ -52,7 +53,7 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
         If the file is no such pickle, would run code, lacks an array, has arrays that do not fit together or no such
         task.
     """
-    out, report, task = Path(out), Report(source), make["task"]
+    out, report, task = Path(out), Report(source, rows=0, time_steps=0), make["task"]
     try:
         with open(source, "rb") as file:
             content = read_pickle(file, source)
@@ -68,9 +69,8 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
     if task >= groups.shape[1]:
         mend = f"name one of 0 to {groups.shape[1] - 1} in make.task"
         raise InputError(source, "y_icd9", f"has no column {task}", mend)
-    report.record(
-        "read", f"static features {static.shape[1]}, measurements {measured} in {steps} hours", stays, stays * steps
-    )
+    reason = f"static features {static.shape[1]}, measurements {measured} in {steps} hours"
+    report.record("read", reason, rows=stays, time_steps=stays * steps)
     difference = stays - PUBLISHED
     report.record("compare with what is known", f"expected {PUBLISHED:,} stays: {difference:+,}" if difference else
                   f"expected {PUBLISHED:,} stays: the same")  # fmt: skip

@@ -24,8 +24,9 @@ from disentangledssl.dataset import pairs_table
 from disentangledssl.errors import InputError
 from disentangledssl.files import write_table
 from disentangledssl.sequences import GROUP_BYTES, Block, write_sequences
-from disentangledssl.sources.conversion import Report, array_of, as_finite
+from disentangledssl.sources.conversion import array_of, as_finite
 from disentangledssl.sources.pickles import read_pickle
+from disentangledssl.sources.report import Report
 
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}  # their names there and here
 VIEWS = ("vision", "text")
@@ -83,23 +84,23 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
         If the file is no such pickle, would run code, lacks an array, has arrays that do not fit together, labels
         that are none, or no clip with text.
     """
-    out, report, kind = Path(out), Report(source), make["set"]
+    out, report, kind = Path(out), Report(source, rows=0, time_steps=0), make["set"]
     parts = _read(source)
     report.record(
         "read",
         f"{_counts(parts)}, of {parts[0].arrays['text'].shape[1]} time steps; "
         + ", ".join(f"{view} of {parts[0].arrays[view].shape[2]}" for view in VIEWS)
         + "; audio is not used",
-        sum(len(part.labels) for part in parts),
-        sum(part.labels.size * part.arrays["text"].shape[1] for part in parts),
+        rows=sum(len(part.labels) for part in parts),
+        time_steps=sum(part.labels.size * part.arrays["text"].shape[1] for part in parts),
     )
     _compare(report, parts, kind)
     dropped = {part.name: len(part.labels) - len(part.kept) for part in parts}
     report.record(
         "drop clips without text",
         "no word in any time step: " + ", ".join(f"{count} of {split}" for split, count in dropped.items()),
-        sum(len(part.kept) for part in parts),
-        sum(len(part.kept) * part.arrays["text"].shape[1] for part in parts),
+        rows=sum(len(part.kept) for part in parts),
+        time_steps=sum(len(part.kept) * part.arrays["text"].shape[1] for part in parts),
     )
     time_steps = sum(int(part.lengths.sum()) for part in parts)
     report.record("cut at the first word", "padding, which is in front, and what is before", time_steps=time_steps)

@@ -16,7 +16,8 @@ import numpy as np
 from disentangledssl.dataset import pairs_table
 from disentangledssl.files import write_table
 from disentangledssl.sequences import GROUP_BYTES, Block, write_sequences
-from disentangledssl.sources.conversion import SPLIT_NAMES, Report, read_bundled
+from disentangledssl.sources.conversion import SPLIT_NAMES, read_bundled
+from disentangledssl.sources.report import Report
 
 VIEWS = ("utterance", "context")
 ARRAYS = (*VIEWS, "vectors", "id", "sarcasm", "show", "speaker", "fold", "split")
@@ -47,18 +48,20 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
     InputError
         If the file is missing, damaged or lacks an array.
     """
-    out, report = Path(out), Report(source)
+    out, report = Path(out), Report(source, rows=0, time_steps=0)
     content = read_bundled(source, ARRAYS)
     lengths = {view: (content[view] >= 0).sum(axis=1) for view in VIEWS}
     widths = {view: content[view].shape[1] for view in VIEWS}
     rows = len(content["id"])
     said = ", ".join(f"{view} of at most {width} words" for view, width in widths.items())
-    report.record("read", f"{said}, padded in front", rows, rows * sum(widths.values()))
+    report.record("read", f"{said}, padded in front", rows=rows, time_steps=rows * sum(widths.values()))
     report.record("move padding to the end", "words only", time_steps=int(sum(one.sum() for one in lengths.values())))
     kept = np.flatnonzero((lengths["utterance"] > 0) & (lengths["context"] > 0))
     # A pair without one of its views is none; the loader of MultiBench drops clips without text too.
     time_steps = int(sum(one[kept].sum() for one in lengths.values()))
-    report.record("drop pairs without text", "utterance or context without a word", len(kept), time_steps)
+    report.record(
+        "drop pairs without text", "utterance or context without a word", rows=len(kept), time_steps=time_steps
+    )
     ids, info = content["id"][kept].astype(str).tolist(), {"name": name, **INFO}
     features = [f"glove_{k}" for k in range(content["vectors"].shape[1])]
     for m, view in enumerate(VIEWS, 1):
