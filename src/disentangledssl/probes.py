@@ -1,4 +1,4 @@
-"""Linear probes of trained runs (App. H.1; of MultiBench by ``group_probes``)."""
+"""Linear probes of trained runs (App. H.1; of MultiBench by ``multibench_probes``)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from disentangledssl.diagnostics import dependence_rows, information_rows, laten
 from disentangledssl.evaluation import linear_probe
 from disentangledssl.evaluation.weight_ratio import weight_ratio
 from disentangledssl.files import write_table
-from disentangledssl.group_probes import group_codes, group_rows
 from disentangledssl.measurements import RUN_COLUMNS, measurement_table, run_columns
+from disentangledssl.multibench_probes import accuracy_rows, joined_codes
 from disentangledssl.timings import phase
 
 PROBE_COLUMNS = RUN_COLUMNS | {
@@ -24,16 +24,14 @@ PROBE_COLUMNS = RUN_COLUMNS | {
 }  # fmt: skip
 
 
-def probe_models(
-    models: Path, dataset_folder: Path, out: Path, *, stage: str, probe: Mapping[str, Any], grouped: str | None = None
-) -> None:
+def probe_models(models: Path, dataset_folder: Path, out: Path, *, stage: str, probe: Mapping[str, Any]) -> None:
     """Probe every run of a stack for every label.
 
     The shared representation is [zc1, zc2] together, and each alone; zs1 and zs2 are probed alone. Not probed again
     in step 2: zc, which is that of the step 1 it started from. Source: App. H.1.
 
-    ``grouped``: shared, specific and both representations instead, on every split, ``raw`` or ``standardised``; see
-    ``group_probes``.
+    Where ``probe`` has ``codes`` (MultiBench): shared, specific and both representations instead, on every split; see
+    ``multibench_probes``.
     """
     from disentangledssl.representations import Models
 
@@ -47,8 +45,8 @@ def probe_models(
             rows.append(named)
             continue
         codes, fold = stack.represent(index), run["fold"]
-        if grouped:
-            rows += group_rows(named, group_codes(codes), dataset, fold, probe, grouped)
+        if "codes" in probe:
+            rows += accuracy_rows(named, joined_codes(codes), dataset, fold, probe)
             continue
         rows += dependence_rows(named, codes, dataset, fold)
         if stage == "step2":

@@ -27,8 +27,8 @@ from disentangledssl.evaluation.counterfactual import FORMULAS, counterfactual_d
 from disentangledssl.evaluation.reconstruction import reconstruction_gains, reconstruction_r2
 from disentangledssl.files import write_table
 from disentangledssl.measurements import RUN_COLUMNS, measurement_table, run_columns
-from disentangledssl.scaling import scale_view
-from disentangledssl.settings import DecoderSettings, ScalingSettings
+from disentangledssl.scaling import STANDARDISED, scale_view
+from disentangledssl.settings import DecoderSettings
 from disentangledssl.streams import Stream, generator
 from disentangledssl.timings import phase
 
@@ -36,7 +36,6 @@ RECONSTRUCTION_COLUMNS = RUN_COLUMNS | {
     "representation": pa.string(), "target": pa.string(), "metric": pa.string(), "value": pa.float64(),
 }  # fmt: skip
 GENERATOR = "zc2+zs1"
-STANDARDISE = ScalingSettings(unit_norm=False, clip_quantile=None, standardise=True, clip=None, statistics="train")
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +96,7 @@ def measure_reconstruction(
 def standard_view(stack, fold: int, view: int) -> np.ndarray:
     """Return a view as the runs of a fold see it, every feature standardised on training rows, ``(rows, features)``."""
     training = np.unique(stack.dataset.rows[view - 1][stack.dataset.pairs_in(fold, "train")])
-    return scale_view(stack.scaled_views(fold)[view - 1].cpu().numpy(), training, STANDARDISE)
+    return scale_view(stack.scaled_views(fold)[view - 1].cpu().numpy(), training, STANDARDISED)
 
 
 def decoder_rows(

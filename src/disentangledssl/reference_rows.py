@@ -14,29 +14,26 @@ from disentangledssl.evaluation import retrieval
 from disentangledssl.files import write_table
 from disentangledssl.measurements import measurement_table, reference_run
 from disentangledssl.rankings import null_columns, null_rows, ranking_rows, retrieval_columns, write_rankings
-from disentangledssl.scaling import scale_fold, scale_view
+from disentangledssl.scaling import STANDARDISED, scale_fold, scale_view
 from disentangledssl.settings import ScalingSettings
 
-STANDARDISED = ScalingSettings(unit_norm=False, clip_quantile=None, standardise=True, clip=None, statistics="train")
 
-
-def probe_references(
-    dataset_folder: Path, out: Path, *, folds: int, probe: Mapping[str, Any], grouped: str | None = None
-) -> None:
+def probe_references(dataset_folder: Path, out: Path, *, folds: int, probe: Mapping[str, Any]) -> None:
     """Probe the reference rows: chance, true latents (oracle), raw input, linear CCA.
 
-    ``grouped``: the most common class and the raw input, on every split, see ``group_probes``.
+    Where ``probe`` has ``codes`` (MultiBench): the most common class and the raw input, on every split; see
+    ``multibench_probes``.
     """
     # PyTorch takes longer to import than the other function here to run.
-    from disentangledssl import group_probes
     from disentangledssl.diagnostics import bottleneck_rows
+    from disentangledssl.multibench_probes import untrained_rows
     from disentangledssl.probes import PROBE_COLUMNS, probe_rows
 
     dataset = read_dataset(dataset_folder)
     rows = []
     for fold in range(folds):
-        if grouped:
-            rows += group_probes.reference_rows(dataset, fold, probe)
+        if "codes" in probe:
+            rows += untrained_rows(dataset, fold, probe)
             continue
         x1, x2 = (view[rows_] for view, rows_ in zip(dataset.views, dataset.rows, strict=True))
         codes = references.probe_references(x1, x2, dataset.pairs_in(fold, "train"), dataset.latents)

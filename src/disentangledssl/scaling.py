@@ -13,6 +13,8 @@ FEATURES_AT_A_TIME = 64
 ROWS_AT_A_TIME = 4096
 SEQUENCE_FEATURES_AT_A_TIME = 8
 
+STANDARDISED = ScalingSettings(unit_norm=False, clip_quantile=None, standardise=True, clip=None, statistics="train")
+
 
 def scale_view(values: np.ndarray, training: np.ndarray, settings: ScalingSettings) -> np.ndarray:
     """Scale ``(rows, features)`` with statistics of the ``training`` rows.

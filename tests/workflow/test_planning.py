@@ -97,7 +97,7 @@ def test_full_config_has_every_stage_of_every_data_set(fresh):
     expected = {
         "simulate": simulations, "curate_screen": screens, "featurise_molecules": screens, "train_mol2vec": 1,
         "split_dataset": simulations + screens + multibench, "probe_references": simulations + multibench,
-        "retrieve_references": screens, "tabulate_group_probes": multibench, "tabulate_multibench": 1,
+        "retrieve_references": screens, "tabulate_multibench_probes": multibench, "tabulate_multibench": 1,
         "select_beta": screens, "tabulate_probes": simulations, "tabulate_retrieval": screens,
         "tabulate_reconstruction": screens, "plot_beta_choice": screens, "plot_retrieval_curves": screens,
         "plot_top_hits": screens,
@@ -189,7 +189,7 @@ def test_small_config_from_scratch(fresh):
 def test_table_1_is_planned_from_the_data_of_multibench_alone(fresh):
     every = {"train_step1": 1, "train_step2": 1, "train_baseline": 4, "probe_representations": 6, "probe_references": 1}
     data = {"convert_multibench": 1, "split_dataset": 1}
-    tables = {"tabulate_group_probes": 1, "tabulate_multibench": 1}
+    tables = {"tabulate_multibench_probes": 1, "tabulate_multibench": 1}
     plan = fresh.under("config/tiny.yaml").plan("results/tiny/table1.csv")
     assert plan == total(every, data, tables)
 

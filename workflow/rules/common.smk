@@ -53,7 +53,6 @@ DECODED = [stage for stage in STAGES if stage not in ("clip", "step1")]
 ELSEWHERE = [name for name in CONFIG.data if name not in CONFIG.datasets]
 D = CONFIG.downloads.folder
 READINGS = CONFIG.readings()
-PROBE = CONFIG.probe.model_dump(exclude={"codes"})
 # By module: its title, the file that it is drawn from, and the data sets that have it.
 PROBED = ("probes_summary.parquet", SIMULATIONS)
 FIGURES = {
@@ -218,9 +217,9 @@ def view_scaling(dataset):
     return [views.view1.model_dump(), views.view2.model_dump()]
 
 
-def grouped(dataset):
-    """What probes of shared, specific and both representations see; none where codes are probed one by one."""
-    return CONFIG.probe.codes if dataset in MULTIBENCH else None
+def probe_options(dataset):
+    """The linear probe; `codes`, what it sees, is of MultiBench alone, elsewhere codes are probed as they are."""
+    return CONFIG.probe.model_dump(exclude=None if dataset in MULTIBENCH else {"codes"})
 
 
 def reference_width(dataset):
@@ -360,7 +359,7 @@ def figures_of(name):
 def evaluation(dataset):
     """How a data set is evaluated, for the prediction of costs: by kind the stages and options."""
     if dataset in SIMULATIONS + MULTIBENCH:
-        options = {"probe": PROBE, "grouped": grouped(dataset)}
+        options = {"probe": probe_options(dataset)}
         kinds, references = {"probes": ([*STAGES], options)}, {"probes": options}
     else:
         ranking = CONFIG.retrieval.model_dump(exclude={"bootstrap"})

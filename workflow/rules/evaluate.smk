@@ -19,8 +19,7 @@ rule probe_representations:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=240,
     params:
-        probe=PROBE,
-        grouped=lambda w: grouped(w.dataset),
+        probe=lambda w: probe_options(w.dataset),
         code=lambda w: code("probe", f"methods.{w.stage}"),
     message:
         "Probing {wildcards.stage} of {wildcards.dataset}, stack {wildcards.stack}"
@@ -42,8 +41,7 @@ rule probe_references:
     conda:
         ENVIRONMENT
     params:
-        probe=PROBE,
-        grouped=lambda w: grouped(w.dataset),
+        probe=lambda w: probe_options(w.dataset),
         folds=lambda w: CONFIG.used_folds(w.dataset),
         code=code("probe_references"),
     message:

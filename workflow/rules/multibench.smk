@@ -27,7 +27,7 @@ rule convert_multibench:
         "../scripts/convert_multibench.py"
 
 
-rule tabulate_group_probes:
+rule tabulate_multibench_probes:
     input:
         measurements("probes.parquet", *STAGES),
     output:
@@ -37,18 +37,18 @@ rule tabulate_group_probes:
             f"{R}/{{dataset}}/probes.csv",
             category="MultiBench",
             labels={"data set": "{dataset}", "table": "linear probes"},
-            caption="../report/group_probes.rst",
+            caption="../report/multibench_probes.rst",
         ),
         summary_csv=report(
             f"{R}/{{dataset}}/probes_summary.csv",
             category="MultiBench",
             labels={"data set": "{dataset}", "table": "linear probes, mean over seeds"},
-            caption="../report/group_probes_summary.rst",
+            caption="../report/multibench_probes_summary.rst",
         ),
     log:
-        f"{R}/logs/{{dataset}}/tabulate_group_probes.log",
+        f"{R}/logs/{{dataset}}/tabulate_multibench_probes.log",
     benchmark:
-        f"{R}/benchmarks/{{dataset}}/tabulate_group_probes.tsv"
+        f"{R}/benchmarks/{{dataset}}/tabulate_multibench_probes.tsv"
     wildcard_constraints:
         dataset=one_of(MULTIBENCH),
     conda:

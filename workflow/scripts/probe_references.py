@@ -10,5 +10,4 @@ with job(snakemake):
         Path(snakemake.output[0]),
         folds=snakemake.params.folds,
         probe=snakemake.params.probe,
-        grouped=snakemake.params.grouped,
     )

@@ -12,5 +12,4 @@ with job(snakemake):
         Path(snakemake.output[0]),
         stage=snakemake.wildcards.stage,
         probe=snakemake.params.probe,
-        grouped=snakemake.params.grouped,
     )

@@ -20,19 +20,17 @@ from disentangledssl.dataset import PairedDataset
 from disentangledssl.evaluation import linear_probe
 from disentangledssl.evaluation.logistic import UNLABELLED
 from disentangledssl.measurements import reference_run
-from disentangledssl.scaling import scale_view
-from disentangledssl.settings import ScalingSettings
+from disentangledssl.scaling import STANDARDISED, scale_view
 
 METRICS = {"train": "train_accuracy", "validation": "validation_accuracy", "test": "accuracy"}
 KINDS = {"zc": "shared", "zs": "specific"}
-STANDARDISED = ScalingSettings(unit_norm=False, clip_quantile=None, standardise=True, clip=None, statistics="train")
 
 
-def group_codes(codes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def joined_codes(codes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Put the codes of both views side by side, by kind, and shared and specific ones together where both are there.
 
     >>> codes = {name: np.zeros((2, 1)) for name in ("zc1", "zc2", "zs1", "zs2")}
-    >>> {name: code.shape[1] for name, code in group_codes(codes).items()}
+    >>> {name: code.shape[1] for name, code in joined_codes(codes).items()}
     {'shared': 2, 'specific': 2, 'both': 4}
     """
     parts: dict[str, list[np.ndarray]] = {}
@@ -44,8 +42,12 @@ def group_codes(codes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {kind: np.concatenate(some, axis=1) for kind, some in parts.items()}
 
 
-def group_rows(
-    named: Mapping[str, Any], codes: Mapping[str, np.ndarray], dataset: PairedDataset, fold: int, probe, seen: str
+def accuracy_rows(
+    named: Mapping[str, Any],
+    codes: Mapping[str, np.ndarray],
+    dataset: PairedDataset,
+    fold: int,
+    probe: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     """Probe representations of every pair for every label: a row a representation, label and split.
 
@@ -57,11 +59,10 @@ def group_rows(
     dataset : PairedDataset
     fold : int
     probe : mapping
-        Options of ``linear_probe``.
-    seen : {"raw", "standardised"}
-        What the probe sees: codes as they are, or each dimension standardised on training pairs.
+        Options of ``linear_probe``, and ``codes``, what it sees: ``raw``, as they are, or ``standardised``, each
+        dimension on training pairs.
     """
-    rows = []
+    rows, options = [], {name: value for name, value in probe.items() if name != "codes"}
     train, test = dataset.pairs_in(fold, "train"), dataset.pairs_in(fold, "test")
     labels = {label: classes[train] for label, classes in dataset.labels.items()}
     for name, values in codes.items():
@@ -70,15 +71,15 @@ def group_rows(
             "width": values.shape[1],
             "code_std": float(values[test].std()),
         }
-        if seen == "standardised":
+        if probe["codes"] == "standardised":
             values = scale_view(values, train, STANDARDISED)
-        predicted = linear_probe.probe_predictions(values[train], labels, values, **probe)
+        predicted = linear_probe.probe_predictions(values[train], labels, values, **options)
         for label, classes in predicted.items():
             rows += [described | row for row in _accuracies(label, classes, dataset, fold)]
     return rows
 
 
-def reference_rows(dataset: PairedDataset, fold: int, probe: Mapping[str, Any]) -> list[dict[str, Any]]:
+def untrained_rows(dataset: PairedDataset, fold: int, probe: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Measure the rows that need no training: the most common training class, and the views themselves.
 
     Views are standardised on training pairs; of a sequence it is the mean over valid time steps (``raw_mean``).
@@ -97,7 +98,7 @@ def reference_rows(dataset: PairedDataset, fold: int, probe: Mapping[str, Any]) 
     found = {"x1": (views[:1], sequences[:1]), "x2": (views[1:], sequences[1:]), "x": (views, sequences)}
     for name, (parts, means) in found.items():
         run = reference_run("raw_mean" if any(means) else "raw", fold)
-        rows += group_rows(run, {name: np.concatenate(parts, axis=1)}, dataset, fold, probe, "raw")
+        rows += accuracy_rows(run, {name: np.concatenate(parts, axis=1)}, dataset, fold, {**probe, "codes": "raw"})
     return rows
 
 

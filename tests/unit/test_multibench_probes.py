@@ -10,13 +10,14 @@ from sklearn.linear_model import LogisticRegression
 
 from disentangledssl.dataset import read_dataset
 from disentangledssl.files import read_table
-from disentangledssl.group_probes import METRICS, group_codes, group_rows, reference_rows, valid_mean
 from disentangledssl.measurements import reference_run
+from disentangledssl.multibench_probes import METRICS, accuracy_rows, joined_codes, untrained_rows, valid_mean
 from disentangledssl.probes import PROBE_COLUMNS, probe_models
 from disentangledssl.reference_rows import probe_references
 from disentangledssl.training import train_stack
 
-PROBE = {"solver": "exact", "max_iter": 200}
+PROBE = {"solver": "exact", "max_iter": 200, "codes": "standardised"}
+RAW = PROBE | {"codes": "raw"}
 NAMED = reference_run("any", 0)
 
 
@@ -51,13 +52,13 @@ def accuracies(rows, representation, label):
 def test_codes_are_put_side_by_side_by_kind():
     rng = np.random.default_rng(0)
     zc1, zc2, zs1, zs2 = codes = [rng.normal(size=(3, width)) for width in (2, 2, 4, 4)]
-    found = group_codes(dict(zip(("zc1", "zc2", "zs1", "zs2"), codes, strict=True)))
+    found = joined_codes(dict(zip(("zc1", "zc2", "zs1", "zs2"), codes, strict=True)))
     assert list(found) == ["shared", "specific", "both"]
     assert np.array_equal(found["both"], np.hstack([zc1, zc2, zs1, zs2]))
     assert np.array_equal(found["shared"], found["both"][:, :4])
     assert np.array_equal(found["specific"], np.hstack([zs1, zs2]))
-    assert list(group_codes({"zc1": zc1, "zc2": zc2})) == ["shared"], "CLIP and step 1"
-    others = group_codes({"emb1": zc1, "emb2": zc2, "proj1": zs1, "proj2": zs2})
+    assert list(joined_codes({"zc1": zc1, "zc2": zc2})) == ["shared"], "CLIP and step 1"
+    others = joined_codes({"emb1": zc1, "emb2": zc2, "proj1": zs1, "proj2": zs2})
     assert {name: code.shape for name, code in others.items()} == {"emb": (3, 4), "proj": (3, 8)}
 
 
@@ -65,7 +66,7 @@ def test_accuracies_of_every_split_are_those_of_scikit_learn(dataset):
     rng = np.random.default_rng(1)
     signal = dataset.labels["c"][:, None] + rng.normal(size=(len(dataset.ids), 3))
     codes = {"shared": signal.astype(np.float32), "specific": rng.normal(size=(len(signal), 5)).astype(np.float32)}
-    rows = group_rows(NAMED, codes, dataset, 0, PROBE, "raw")
+    rows = accuracy_rows(NAMED, codes, dataset, 0, RAW)
     assert len(rows) == 2 * 2 * 3
     for name, code in codes.items():
         for label in ("c", "s1"):
@@ -86,9 +87,9 @@ def test_standardised_codes_are_those_of_training_pairs_whatever_their_scale(dat
     majority = max(np.bincount(dataset.labels["c"][train])) / len(train)
     for scale in (1, 1e-4):
         codes = {"shared": (signal * np.float32(scale))}
-        rows = group_rows(NAMED, codes, dataset, 0, PROBE, "standardised")
+        rows = accuracy_rows(NAMED, codes, dataset, 0, PROBE)
         assert accuracies(rows, "shared", "c") == expected
-    raw = accuracies(group_rows(NAMED, codes, dataset, 0, PROBE, "raw"), "shared", "c")
+    raw = accuracies(accuracy_rows(NAMED, codes, dataset, 0, RAW), "shared", "c")
     assert raw["train_accuracy"] == majority < expected["train_accuracy"]
 
 
@@ -96,12 +97,12 @@ def test_a_split_without_labelled_pairs_has_no_row(dataset):
     labels = dataset.labels["c"].copy()
     labels[dataset.pairs_in(0, "validation")] = -1
     codes = {"shared": np.ones((len(labels), 1), np.float32)}
-    rows = group_rows(NAMED, codes, replace(dataset, labels={"c": labels}), 0, PROBE, "raw")
+    rows = accuracy_rows(NAMED, codes, replace(dataset, labels={"c": labels}), 0, RAW)
     assert [row["metric"] for row in rows] == ["train_accuracy", "accuracy"]
 
 
-def test_reference_rows_are_the_most_common_training_class_and_the_standardised_views(dataset):
-    rows = reference_rows(dataset, 0, PROBE)
+def test_untrained_rows_are_the_most_common_training_class_and_the_standardised_views(dataset):
+    rows = untrained_rows(dataset, 0, PROBE)
     majority = [row for row in rows if row["run"] == "majority"]
     for label, values in dataset.labels.items():
         known = [values[k] for k in dataset.pairs_in(0, "train") if values[k] != -1]
@@ -136,7 +137,7 @@ def test_mean_is_over_valid_time_steps():
         ("focal", {"a": 1, "lam": 0.1}, ["shared", "specific", "both"]),
     ],
 )
-def test_grouped_probes_of_a_stack(tiny, small, plain, tmp_path, stage, axes, found):
+def test_probes_of_a_stack(tiny, small, plain, tmp_path, stage, axes, found):
     run = {
         "id": ",".join([*(f"{axis}={value}" for axis, value in axes.items()), "fold=0,seed=0"]),
         "fold": 0,
@@ -148,7 +149,7 @@ def test_grouped_probes_of_a_stack(tiny, small, plain, tmp_path, stage, axes, fo
         history=tmp_path / "history.parquet",
     )  # fmt: skip
     out = tmp_path / "probes.parquet"
-    probe_models(models, tiny, out, stage=stage, probe=PROBE, grouped="standardised")
+    probe_models(models, tiny, out, stage=stage, probe=PROBE)
     table = read_table(out)
     assert table.schema.names == list(PROBE_COLUMNS)
     rows = table.to_pylist()
@@ -160,8 +161,8 @@ def test_grouped_probes_of_a_stack(tiny, small, plain, tmp_path, stage, axes, fo
     assert {row["metric"] for row in rows} == set(METRICS.values())
 
 
-def test_grouped_references_have_rows_of_every_fold(tiny, tmp_path):
-    probe_references(tiny, tmp_path / "probes.parquet", folds=2, probe=PROBE, grouped="standardised")
+def test_references_have_rows_of_every_fold(tiny, tmp_path):
+    probe_references(tiny, tmp_path / "probes.parquet", folds=2, probe=PROBE)
     rows = read_table(tmp_path / "probes.parquet").to_pylist()
     assert {(row["run"], row["fold"]) for row in rows} == {(name, k) for name in ("majority", "raw") for k in (0, 1)}
     assert {row["status"] for row in rows} == {"exact"}
