@@ -37,6 +37,11 @@ def holds_sequences(schema: pa.Schema) -> bool:
     )
 
 
+def rows_at_once(row_bytes: int) -> int:
+    """How many rows of so many bytes are read or written together, at least one."""
+    return max(1, GROUP_BYTES // max(1, row_bytes))
+
+
 def write_sequences(
     path: str | os.PathLike[str],
     blocks: Iterable[Block],
@@ -58,7 +63,6 @@ def write_sequences(
         Goes into the metadata beside ``steps`` and ``features``.
     """
     size = steps * len(features)
-    rows = max(1, GROUP_BYTES // (4 * size))
     kinds = (pa.string(), pa.int32(), pa.list_(pa.float32(), size))
     empty = pa.schema(list(zip(COLUMNS, kinds, strict=True))).empty_table()
     schema = with_info(empty, {**(info or {}), "steps": steps, "features": list(features)}).schema
@@ -72,7 +76,7 @@ def write_sequences(
                 pa.array(np.asarray(lengths, np.int32)),
                 pa.FixedSizeListArray.from_arrays(pa.array(flat), size),
             ]
-            writer.write_table(pa.table(columns, schema=schema), row_group_size=rows)
+            writer.write_table(pa.table(columns, schema=schema), row_group_size=rows_at_once(4 * size))
 
 
 def read_sequences(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[str]]:

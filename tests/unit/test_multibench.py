@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -117,7 +118,7 @@ def test_ids_of_any_form(made, ids, expected):
 
 def test_blocks_make_no_difference(made, monkeypatch):
     whole = read_view(made() / "view1.parquet")[0]
-    monkeypatch.setattr(multibench, "GROUP_BYTES", 3 * 8 * STEPS * WIDTHS["vision"])
+    monkeypatch.setattr(sequences, "GROUP_BYTES", 3 * 8 * STEPS * WIDTHS["vision"])
     folder = made()
     np.testing.assert_array_equal(read_view(folder / "view1.parquet")[0], whole)
 
@@ -237,6 +238,20 @@ def test_every_breach_is_one_sentence(tmp_path, monkeypatch, made, breach):
     assert said.startswith(f"{tmp_path / 'raw.pkl'}: ") and expected in said
     assert said.endswith(".") and "\n" not in said
     assert not (tmp_path / "made").exists() and not list((tmp_path / "data").glob("*"))
+
+
+def test_a_splits_array_is_let_go_when_it_is_written():
+    arrays = [np.ones((2, 3, 1)), np.ones((1, 3, 1))]
+    parts = [
+        multibench.Part("train", {"text": one}, 3, np.zeros(len(one)), [], np.arange(len(one)), np.zeros(len(one), int))
+        for one in arrays
+    ]
+    known = [weakref.ref(arrays.pop(0)), weakref.ref(arrays.pop(0))]
+    blocks = multibench._blocks(parts, "text", [])
+    next(blocks)
+    assert all(one() is not None for one in known)
+    next(blocks)
+    assert known[0]() is None and known[1]() is not None
 
 
 def test_a_third_class_is_refused(made):

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from disentangledssl import sequences
 from disentangledssl.dataset import read_dataset
 from disentangledssl.errors import InputError
-from disentangledssl.sources import mustard_text
 from disentangledssl.sources.mustard_text import convert
 from disentangledssl.splits import write_splits
 
@@ -73,7 +73,7 @@ def test_it_is_never_called_more_than_text(folder):
 
 
 def test_blocks_make_no_difference(tmp_path, folder, monkeypatch):
-    monkeypatch.setattr(mustard_text, "GROUP_BYTES", 20 * 50 * 1200)
+    monkeypatch.setattr(sequences, "GROUP_BYTES", 20 * 50 * 1200)
     convert(BUNDLED, tmp_path, name="mustard_text", make={"set": "mustard_text"})
     write_splits(tmp_path / "pairs.parquet", tmp_path / "splits.parquet", kind="given")
     np.testing.assert_array_equal(read_dataset(tmp_path).views[0], read_dataset(folder).views[0])

@@ -23,7 +23,7 @@ import numpy as np
 from disentangledssl.dataset import pairs_table
 from disentangledssl.errors import InputError
 from disentangledssl.files import write_table
-from disentangledssl.sequences import GROUP_BYTES, Block, write_sequences
+from disentangledssl.sequences import Block, rows_at_once, write_sequences
 from disentangledssl.sources.conversion import array_of, as_finite
 from disentangledssl.sources.pickles import read_pickle
 from disentangledssl.sources.report import Report
@@ -41,10 +41,11 @@ PUBLISHED = {
 
 @dataclass
 class Part:
-    """One split of a file: its arrays, which clips are kept, and where their first words are."""
+    """One split of a file: its arrays, which clips are kept, and where of all steps their first words are."""
 
     name: str
     arrays: dict[str, np.ndarray]
+    steps: int
     labels: np.ndarray
     source_ids: list[str]
     kept: np.ndarray
@@ -53,7 +54,7 @@ class Part:
     @property
     def lengths(self) -> np.ndarray:
         """Steps of each clip that is kept."""
-        return self.arrays["text"].shape[1] - self.start
+        return self.steps - self.start
 
     @property
     def ids(self) -> list[str]:
@@ -88,11 +89,11 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
     parts = _read(source)
     report.record(
         "read",
-        f"{_counts(parts)}, of {parts[0].arrays['text'].shape[1]} time steps; "
+        f"{_counts(parts)}, of {parts[0].steps} time steps; "
         + ", ".join(f"{view} of {parts[0].arrays[view].shape[2]}" for view in VIEWS)
         + "; audio is not used",
         rows=sum(len(part.labels) for part in parts),
-        time_steps=sum(part.labels.size * part.arrays["text"].shape[1] for part in parts),
+        time_steps=sum(part.labels.size * part.steps for part in parts),
     )
     _compare(report, parts, kind)
     dropped = {part.name: len(part.labels) - len(part.kept) for part in parts}
@@ -100,7 +101,7 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
         "drop clips without text",
         "no word in any time step: " + ", ".join(f"{count} of {split}" for split, count in dropped.items()),
         rows=sum(len(part.kept) for part in parts),
-        time_steps=sum(len(part.kept) * part.arrays["text"].shape[1] for part in parts),
+        time_steps=sum(len(part.kept) * part.steps for part in parts),
     )
     time_steps = sum(int(part.lengths.sum()) for part in parts)
     report.record("cut at the first word", "padding, which is in front, and what is before", time_steps=time_steps)
@@ -163,7 +164,7 @@ def _part(path: str | os.PathLike[str], name: str, one: Mapping[str, Any]) -> Pa
     words = np.concatenate([block.any(axis=2) for block in _slices(arrays["text"])] or [np.zeros((0, steps), bool)])
     kept = np.flatnonzero(words.any(axis=1))
     source_ids = one.get("id")
-    return Part(name, arrays, labels.reshape(-1), _texts(source_ids, clips), kept, words[kept].argmax(axis=1))
+    return Part(name, arrays, steps, labels.reshape(-1), _texts(source_ids, clips), kept, words[kept].argmax(axis=1))
 
 
 def _texts(source_ids: Any, clips: int) -> list[str]:
@@ -177,26 +178,23 @@ def _text(one: Any) -> str:
     return one.decode(errors="replace") if isinstance(one, bytes) else str(one)
 
 
-def _rows_at_a_time(array: np.ndarray) -> int:
-    return max(1, GROUP_BYTES // (array.dtype.itemsize * max(1, array[:1].size)))
-
-
 def _slices(array: np.ndarray) -> Iterator[np.ndarray]:
-    rows = _rows_at_a_time(array)
+    rows = rows_at_once(array[:1].nbytes)
     return (array[start : start + rows] for start in range(0, len(array), rows))
 
 
 def _blocks(parts: list[Part], view: str, replaced: list[int]) -> Iterator[Block]:
     """The rows of a view, from the first word on; each split's array is let go when it is written."""
     for part in parts:
-        array = part.arrays[view]
-        rows = _rows_at_a_time(array)
+        array = part.arrays.pop(view)
+        rows = rows_at_once(array[:1].nbytes)
         for first in range(0, len(part.kept), rows):
             chosen = slice(first, first + rows)
             moved = _move_to_front(array[part.kept[chosen]], part.start[chosen])
             values, count = as_finite(moved)
             replaced.append(count)
             yield part.ids[chosen], values, part.lengths[chosen]
+        del array
 
 
 def _move_to_front(values: np.ndarray, start: np.ndarray) -> np.ndarray:

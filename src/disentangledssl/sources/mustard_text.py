@@ -15,7 +15,7 @@ import numpy as np
 
 from disentangledssl.dataset import pairs_table
 from disentangledssl.files import write_table
-from disentangledssl.sequences import GROUP_BYTES, Block, write_sequences
+from disentangledssl.sequences import Block, rows_at_once, write_sequences
 from disentangledssl.sources.conversion import SPLIT_NAMES, read_bundled
 from disentangledssl.sources.report import Report
 
@@ -78,7 +78,7 @@ def _blocks(ids: list[str], words: np.ndarray, lengths: np.ndarray, vectors: np.
     # Stable, so that the words stay in their order.
     words = np.take_along_axis(words, np.argsort(words < 0, axis=1, kind="stable"), axis=1)
     table = np.concatenate([vectors, np.zeros_like(vectors[:1])])
-    rows = max(1, GROUP_BYTES // (words.shape[1] * vectors[0].nbytes))
+    rows = rows_at_once(words.shape[1] * vectors[0].nbytes)
     for first in range(0, len(words), rows):
         chosen = slice(first, first + rows)
         yield ids[chosen], table[words[chosen]], lengths[chosen]
