@@ -25,7 +25,7 @@ class AugmentationSettings(Strict):
     dimensions: int | None = Field(ge=1, description="touch only the first so many dimensions; null = all")
 
 
-class SequenceAugmentation(Strict):
+class SequenceAugmentationSettings(Strict):
     """Per sequence one of: shuffled valid time steps, noise on them, some of them set to zero, nothing."""
 
     noise_std: float = Field(ge=0, description="standard deviation of the added noise")
@@ -45,7 +45,7 @@ class TransformerSettings(Strict):
         description="last_step: the last of the file's, padding for most, nothing masked (FactorCL's code: of each "
         "mini-batch's); last_valid, mean: the last valid step, the mean of valid steps, padding masked"
     )
-    augmentation: SequenceAugmentation
+    augmentation: SequenceAugmentationSettings
 
 
 class GruSettings(Strict):
@@ -54,7 +54,7 @@ class GruSettings(Strict):
     network: Literal["gru"]
     hidden: int = Field(ge=1, description="width of the state")
     per_step: int = Field(ge=1, description="numbers that each state is mapped to, those of all steps side by side")
-    augmentation: SequenceAugmentation
+    augmentation: SequenceAugmentationSettings
 
 
 class TrainingSettings(Strict):
