@@ -66,7 +66,8 @@ ONLY = {
     "objectives": {"torch"},
     "encoders": {"torch", ".streams"},
     "critics": {"torch", ".encoders", ".objectives"},
-    "sequence_encoders": {"torch", ".encoders", ".streams"},
+    "sequence_layers": {"torch", ".encoders", ".streams"},
+    "sequence_encoders": {"torch", ".sequence_layers", ".streams"},
     "vmf": {"torch", "numpy", "scipy", ".streams"},
     "methods": {"torch", ".encoders", ".sequence_encoders", ".settings", ".streams"},
     **{

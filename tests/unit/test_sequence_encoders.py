@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,8 @@ from scipy.stats import kstest, uniform
 from torch import nn
 
 from disentangledssl.encoders import LANES
-from disentangledssl.sequence_encoders import Dropout, SequenceEncoder, StackedLinear
+from disentangledssl.sequence_encoders import SequenceEncoder
+from disentangledssl.sequence_layers import Dropout, StackedLinear
 from disentangledssl.streams import Stream
 
 STEPS, FEATURES, WIDTH, BATCH, RUNS = 6, 3, 10, 4, 3
@@ -61,12 +60,11 @@ def fill(linear, layer, run):
 
 def torchs_transformer(encoder, run, sequences):
     """The same network of torch's own modules."""
-    backbone = encoder.backbone
     layer = nn.TransformerEncoderLayer(
         WIDTH, sequences["heads"], sequences["feedforward"], sequences["dropout"], batch_first=True, dtype=torch.float64
     )
     network = nn.TransformerEncoder(layer, sequences["layers"], enable_nested_tensor=False)
-    for theirs, mine in zip(network.layers, backbone.layers, strict=True):
+    for theirs, mine in zip(network.layers, encoder.network.layers, strict=True):
         with torch.no_grad():
             (query, none), (key_value, some) = parts(mine.query, run), parts(mine.key_value, run)
             theirs.self_attn.in_proj_weight.copy_(torch.cat([query, key_value]))
@@ -79,7 +77,7 @@ def torchs_transformer(encoder, run, sequences):
         fill(theirs.linear2, mine.second, run)
     convolution = nn.Conv1d(FEATURES, WIDTH, 1, bias=False, dtype=torch.float64)
     with torch.no_grad():
-        convolution.weight.copy_(parts(backbone.embedding, run)[0][..., None])
+        convolution.weight.copy_(parts(encoder.network.embedding, run)[0][..., None])
     return nn.ModuleList([convolution, network.eval()])
 
 
@@ -97,15 +95,15 @@ def run_torchs_transformer(modules, x, readout):
 
 
 def torchs_gru(encoder, run, sequences):
-    backbone = encoder.backbone
+    own = encoder.network
     network = nn.GRU(FEATURES, sequences["hidden"], batch_first=True, dtype=torch.float64)
     with torch.no_grad():
-        for layer, name in ((backbone.input, "ih"), (backbone.state, "hh")):
+        for layer, name in ((own.input, "ih"), (own.state, "hh")):
             weight, bias = parts(layer, run)
             getattr(network, f"weight_{name}_l0").copy_(weight)
             getattr(network, f"bias_{name}_l0").copy_(bias)
     linear = nn.Linear(sequences["hidden"], sequences["per_step"], dtype=torch.float64)
-    return nn.ModuleList([network, fill(linear, backbone.step, run)])
+    return nn.ModuleList([network, fill(linear, own.step, run)])
 
 
 def oracle(encoder, run, sequences):
@@ -164,10 +162,10 @@ def test_outputs_and_gradients_are_torchs_own_run_by_run(sequences):
                 ]  # fmt: skip
                 query, key_value = layer.self_attn.in_proj_weight.grad.split([WIDTH, 2 * WIDTH])
                 for ours, expected in (("query", query), ("key_value", key_value)):
-                    slope = slopes[f"backbone.layers.{place}.{ours}.weight"][run].T[: len(expected)]
+                    slope = slopes[f"network.layers.{place}.{ours}.weight"][run].T[: len(expected)]
                     torch.testing.assert_close(slope, expected)
         for ours, parameter in pairs:
-            slope = slopes[f"backbone.{ours}"][run].squeeze(0)
+            slope = slopes[f"network.{ours}"][run].squeeze(0)
             expected = parameter.grad.squeeze(-1).T if parameter.dim() > 1 else parameter.grad
             slope = slope[..., : expected.shape[-1]]
             torch.testing.assert_close(slope, expected)
@@ -205,7 +203,7 @@ def test_single_is_forward(sequences):
 def test_the_code_beside_reaches_the_last_layer_alone():
     encoder = stack(GRU, outputs=5, beside=2).double()
     x, code = draw(RUNS, BATCH), torch.ones(RUNS, BATCH, 2, dtype=torch.float64)
-    weight = encoder.last.weight[:, encoder.backbone.width :, :5]
+    weight = encoder.last.weight[:, encoder.network.width :, :5]
     difference = encoder(x, 3 * code) - encoder(x, code)
     torch.testing.assert_close(difference, torch.bmm(2 * code, weight))
 
@@ -245,25 +243,6 @@ def test_padding_of_parameters_stays_zero_in_training(sequences):
                 assert (parameter[..., layer.outputs :] == 0).all()
 
 
-@pytest.mark.usefixtures("one_thread")
-@every
-def test_a_run_alone_is_the_run_in_a_stack(sequences):
-    # As wide as is promised, see docs/design.md.
-    own = sequences | ({"hidden": 16, "per_step": 16} if sequences["network"] == "gru" else {"width": 80, "layers": 2})
-    x, results = draw(RUNS, 16, dtype=torch.float32), []
-    for runs in ([0, 1, 2], [1]):
-        members = [streams(RUNS)[run] for run in runs]
-        encoder = SequenceEncoder(len(runs), (STEPS, FEATURES), own, outputs=16).initialise(members, "zc1", 0.01)
-        encoder.begin_epoch(members, range(len(runs)), "zc1", 0)
-        codes = encoder(x[runs])
-        codes.square().sum().backward()
-        results.append((codes[runs.index(1)], [p.grad[runs.index(1)] for p in encoder.parameters()]))
-    (first, slopes), (second, others) = results
-    torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-6)
-    for one, other in zip(slopes, others, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-
-
 def test_bfloat16_is_close_to_float32_and_single_stays_float32():
     plain, rough = (stack(TRANSFORMER, outputs=5, precision=one) for one in ("float32", "bfloat16"))
     x = draw(RUNS, BATCH, dtype=torch.float32)
@@ -275,40 +254,6 @@ def test_bfloat16_is_close_to_float32_and_single_stays_float32():
 
 
 # ---------------------------------------------------------------- dropout
-
-
-def dropout(members, index, name="zc1", epoch=0, rate=0.1):
-    return Dropout(members, index, name, epoch, rate, torch.device("cpu"))
-
-
-def test_dropout_drops_its_share():
-    one = dropout(streams(1), [0])
-    kept = one.kept(torch.empty(1, 1000, 500))
-    assert set(kept.unique().tolist()) == {0.0, 1.0}
-    n = kept.numel()
-    assert kept.mean().item() == pytest.approx(0.9, abs=4 * np.sqrt(0.09 / n) + 1e-5)
-    assert one.scale * kept.mean().item() == pytest.approx(1, abs=4 * np.sqrt(0.09 / n) / 0.9)
-    # Neighbours, which share a 64-bit number, know nothing of each other.
-    flat = kept.flatten() - 0.9
-    for lag in (1, 2, 3, 4):
-        assert abs((flat[:-lag] * flat[lag:]).mean().item()) / 0.09 < 5 / np.sqrt(n)
-
-
-def test_dropout_follows_stream_name_and_epoch_not_place_or_mates():
-    first, second = streams(2)
-    x = torch.empty(4, 30)
-    here = dropout([first, second], [1, 0, 1, 1]).kept(x)
-    assert torch.equal(here[0], here[2]) and torch.equal(here[0], here[3]) and not torch.equal(here[0], here[1])
-    assert torch.equal(dropout([second], [0]).kept(x[:1])[0], here[0])
-    assert torch.equal(dropout([first], [0]).kept(x[:1])[0], here[1])
-    others = [
-        dropout([stream], [0], name, epoch).kept(torch.empty(1, 300))
-        for stream, name, epoch in ((first, "zc1", 0), (first, "zc2", 0), (first, "zc1", 1), (second, "zc1", 0))
-    ]
-    for one, other in itertools.combinations(others, 2):
-        assert not torch.equal(one, other)
-    again = dropout([first], [0])
-    assert not torch.equal(again.kept(x[:1]), again.kept(x[:1]))
 
 
 class Noted(Dropout):
@@ -390,7 +335,7 @@ def test_initial_values_are_drawn_as_torchs_transformer_layer_does():
     own = TRANSFORMER | {"width": width, "layers": 2, "feedforward": inner}
     encoder = SequenceEncoder(1, (STEPS, 40), own, outputs=50).initialise(streams(1), "zc1", 0.01)
     theirs = nn.TransformerEncoderLayer(width, 5, inner)
-    for mine in encoder.backbone.layers:
+    for mine in encoder.network.layers:
         both = torch.cat([parts(mine.query, 0)[0], parts(mine.key_value, 0)[0]])
         pairs = [
             (both, theirs.self_attn.in_proj_weight), (parts(mine.output, 0)[0], theirs.self_attn.out_proj.weight),
@@ -405,17 +350,17 @@ def test_initial_values_are_drawn_as_torchs_transformer_layer_does():
             assert (parts(layer, 0)[1] == 0).all() and (bias == 0).all()
         for norm in (mine.norm1, mine.norm2):
             assert (norm.scale[..., :width] == 1).all() and (norm.shift == 0).all()
-    first, second = (layer.first.weight for layer in encoder.backbone.layers)
+    first, second = (layer.first.weight for layer in encoder.network.layers)
     assert not torch.equal(first, second)
     convolution, last = nn.Conv1d(40, width, 1), nn.Linear(width, 50)
-    assert bounds(parts(encoder.backbone.embedding, 0)[0]) == pytest.approx(bounds(convolution.weight), rel=0.05)
+    assert bounds(parts(encoder.network.embedding, 0)[0]) == pytest.approx(bounds(convolution.weight), rel=0.05)
     assert bounds(parts(encoder.last, 0)[0]) == pytest.approx(bounds(last.weight), rel=0.05)
 
 
 def test_initial_values_are_drawn_as_torchs_gru_does():
     encoder = SequenceEncoder(1, (STEPS, 40), GRU | {"hidden": 50}).initialise(streams(1), "zc1", 0.01)
     theirs = nn.GRU(40, 50)
-    for layer, name in ((encoder.backbone.input, "ih"), (encoder.backbone.state, "hh")):
+    for layer, name in ((encoder.network.input, "ih"), (encoder.network.state, "hh")):
         for mine, kind in zip(parts(layer, 0), ("weight", "bias"), strict=True):
             assert bounds(mine) == pytest.approx(bounds(getattr(theirs, f"{kind}_{name}_l0")), rel=0.05)
 

@@ -27,7 +27,7 @@ TRANSFORMER = {
 }  # fmt: skip
 GRU = {"network": "gru", "hidden": 16, "per_step": 4, "augmentation": AUGMENTATION}
 KINDS = {"last_step": TRANSFORMER, "mean": TRANSFORMER | {"readout": "mean"}, "gru": GRU}
-WHOLE = ("clip", "factorcl")  # stages whose codes are what the backbone puts out
+WHOLE = ("clip", "factorcl")  # stages whose codes are what the Transformer or GRU puts out
 RUNS = {
     "step1": [{"beta": 1, "beta_value": 1.0, "seed": seed} for seed in (0, 1, 2)],
     "step2": [{"beta": 1, "beta_value": 1.0, "lam": lam, "seed": seed} for lam, seed in ((0, 1), (2, 0), (2, 1))],
@@ -207,7 +207,7 @@ def test_a_view_of_fewer_rows_ends_before_the_other(clips, train_in, settings_of
     }  # fmt: skip
 
 
-def test_factorcl_hands_on_what_the_backbone_and_its_heads_put_out(clips, train_in, settings_of):
+def test_factorcl_hands_on_what_the_network_and_its_heads_put_out(clips, train_in, settings_of):
     models = Models(train_in("factorcl", clips, RUNS["factorcl"], settings_of("factorcl", TRANSFORMER)), clips)
     codes = models.represent(1)
     assert {name: code.shape for name, code in codes.items()} == {

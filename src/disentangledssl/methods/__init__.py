@@ -73,7 +73,7 @@ class BaseMethod(nn.Module):
     takes_sequences : bool
         Whether views may be sequences.
     last_layer : bool
-        Whether codes of sequences come out of a linear layer, or are what the backbone puts out.
+        Whether codes of sequences come out of a linear layer, or are what the Transformer or GRU puts out.
     """
 
     second_version = False
