@@ -37,7 +37,7 @@ NOISY_PAIRS = 1000  # with fewer, correlations of a sample reach 1 and its infor
 
 
 class Stage(NamedTuple):
-    """A stage that is trained: its grid's axes, those that decide what its runs can share, and its networks.
+    """A stage that is trained: its grid's axes, those that decide what its runs can share, and its encoders.
 
     ``divided`` says whether a view has both a shared and a specific code, which ``widths: concatenation`` gives half
     of ``dimensions`` each.
@@ -57,8 +57,7 @@ STAGES = {
     "jointopt": Stage(axes=("a", "lam"), group=(), trained=4),
     "focal": Stage(axes=("a", "lam"), group=(), trained=4),
     "dmvae": Stage(axes=("lam",), group=(), trained=4),
-    # Two encoders; its ten heads and six critics weigh no more than four.
-    "factorcl": Stage(axes=(), group=(), trained=6, divided=False),
+    "factorcl": Stage(axes=(), group=(), trained=2, divided=False),
 }
 
 Weight = Annotated[float, Field(ge=0)]

@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 
 from disentangledssl.codeversion import code_version
-from disentangledssl.config import SELECTED, STAGES, Config
+from disentangledssl.config import HEADS, SELECTED, STAGES, Config
 from disentangledssl.errors import InputError
 from disentangledssl.runs import Ledger, Run, Stack, expand
-from disentangledssl.settings import TrainingSettings
+from disentangledssl.settings import FactorclSettings, GruSettings, TrainingSettings
 
 # Modules that a step of the workflow runs, for its ``code`` parameter.
 CODE = {
@@ -63,6 +63,7 @@ CODE = {
 }
 
 INPUTS, STEPS = 1000, 50  # features of a view, time steps of a sequence, for estimates
+PAIRS = 2048  # that a critic scores at a time, as in ``critics``, which imports PyTorch
 PRESETS = ("quick", "floors", "middle")  # smallest first; tiny is for tests
 
 
@@ -176,17 +177,40 @@ def run_gb(stage: str, settings: TrainingSettings) -> float:
     Weights, gradients, Adam's two moments and what the allocator holds beside them, for two views of a thousand
     features (what the data have is not known before they are made); activations of two versions, with gradients.
     """
-    hidden, inner, sequences = settings.hidden, max(settings.layers - 2, 0), settings.sequences
-    weights = hidden * (INPUTS + inner * hidden + settings.dimensions)
-    rows = 2 * settings.batch_size * (hidden * (settings.layers - 1) + settings.dimensions)
-    if sequences is not None:
-        width, inner = getattr(sequences, "width", 0), getattr(sequences, "feedforward", 0)
-        layers, scores = getattr(sequences, "layers", 1), getattr(sequences, "heads", 0) * STEPS
-        state = getattr(sequences, "hidden", 0)
-        weights = layers * (4 * width**2 + 2 * width * inner) + INPUTS * (width + 3 * state)
-        rows = 2 * settings.batch_size * STEPS * layers * (4 * width + inner // 2 + scores + 4 * state)
-    kind = STAGES[stage]
-    return 4e-9 * (kind.trained * (8 * weights + 4 * rows) + kind.frozen * (weights + rows))
+    kind, (weights, outputs, width) = STAGES[stage], _encoder_numbers(settings)
+    numbers = kind.trained * (8 * weights + 4 * outputs) + kind.frozen * (weights + outputs)
+    if isinstance(settings, FactorclSettings):
+        weights, outputs = _critic_numbers(settings, width)
+        numbers += 8 * weights + 4 * outputs
+    return 4e-9 * numbers
+
+
+def _encoder_numbers(settings: TrainingSettings) -> tuple[int, int, int]:
+    """Count the weights of an encoder and what its layers put out for a mini-batch; return also its output's width."""
+    rows, sequences = 2 * settings.batch_size, settings.sequences
+    if sequences is None:
+        hidden, width = settings.hidden, settings.dimensions
+        weights = hidden * (INPUTS + max(settings.layers - 2, 0) * hidden + width)
+        return weights, rows * (hidden * (settings.layers - 1) + width), width
+    if isinstance(sequences, GruSettings):
+        state = sequences.hidden
+        return 3 * INPUTS * state, 4 * rows * STEPS * state, STEPS * sequences.per_step
+    width, inner = sequences.width, sequences.feedforward
+    weights = sequences.layers * (4 * width**2 + 2 * width * inner) + INPUTS * width
+    step = sequences.layers * (4 * width + inner // 2 + sequences.heads * STEPS)
+    return weights, rows * STEPS * step, width
+
+
+def _critic_numbers(settings: FactorclSettings, width: int) -> tuple[int, int]:
+    """Count the same of the ten heads and six critics of FactorCL, whose encoders' output is ``width`` wide.
+
+    A critic sees two codes, or two of each view; of its two hidden layers there is one block of pairs at a time.
+    """
+    hidden, rows, heads, critics = settings.critic_hidden, 2 * settings.batch_size, 2 * HEADS, 6
+    code = settings.dimensions if settings.head_width == "kept" else settings.dimensions // HEADS
+    weights = heads * width * (width + code) + critics * hidden * (4 * code + hidden)
+    block = 2 * max(PAIRS, settings.batch_size) * hidden
+    return weights, rows * (heads * (width + code) + critics * hidden) + block
 
 
 def code(step: str, *more: str) -> str:
