@@ -4,7 +4,8 @@
 (``ORIGINALS/<folder>/<file>``), checks their SHA-256, and writes ``OUT/lincs_consensus``,
 ``OUT/lincs_cells``, ``OUT/cell_injury``, ``OUT/lincs_meta``, ``OUT/mfeat``, ``OUT/mustard_text`` and
 ``OUT/SHA256SUMS``.
-The same originals give the same bytes (under the same version of pyarrow).
+The same originals give the same bytes (under the same version of pyarrow). ``mustard_text.npz`` is an
+original itself: it cannot be made again from what is here, so it is checked and copied.
 """
 
 from __future__ import annotations
@@ -100,7 +101,6 @@ def main() -> None:
     with atomic(arguments.out / "lincs_meta" / PERT_INFO) as part:
         shutil.copyfile(arguments.originals / META / PERT_INFO, part)
     bundle_mfeat(arguments.originals / MFEAT, arguments.out / "mfeat")
-    # Made elsewhere, as its PROVENANCE.md says: only checked and copied here.
     with atomic(arguments.out / "mustard_text" / "mustard_text.npz") as part:
         shutil.copyfile(arguments.originals / MUSTARD_TEXT / "mustard_text.npz", part)
     write_sums(arguments.out)
