@@ -20,24 +20,17 @@ from timing import HYPERPARAMETERS, SETTINGS, build
 from disentangledssl.methods import BaseMethod
 from disentangledssl.objectives import nce_terms
 from disentangledssl.optimiser import Adam
+from disentangledssl.training import make_step
 
 WIDTHS, DIMENSIONS = (240, 47), 300
 
 
-def steps_of(method: BaseMethod, feed) -> Callable[[], None]:
-    """Return what makes one training step."""
+def step_of(method: BaseMethod, feed) -> Callable[[], None]:
+    """Return what makes one training step, always on the same mini-batch."""
     groups = method.parameter_groups()
     optimisers = {name: Adam(parameters, 1e-4) for name, parameters in groups.items()}
     batch = next(feed.epoch(0))
-
-    def step():
-        for name, loss in method.losses(batch)[0].items():
-            optimisers[name].zero_grad()
-            loss.sum().backward(inputs=groups[name])
-        for optimiser in optimisers.values():
-            optimiser.step()
-
-    return step
+    return lambda: make_step(method, groups, optimisers, batch)
 
 
 def in_turns(works: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
@@ -75,8 +68,8 @@ def main() -> None:
     works = {
         "NCE bound of a critic and its gradient, all pairs through the network": plain,
         "the same in blocks, as it is trained": lambda: critic.lower_bound(u, v).sum().backward(),
-        "a step of JointOpt": steps_of(*methods["jointopt"]),
-        "a step of FactorCL": steps_of(*methods["factorcl"]),
+        "a step of JointOpt": step_of(*methods["jointopt"]),
+        "a step of FactorCL": step_of(*methods["factorcl"]),
     }
     table = Table()
     for name, values in in_turns(works, options.rounds).items():

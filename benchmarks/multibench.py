@@ -30,7 +30,7 @@ from timing import SIDE, others, settings_of
 
 from disentangledssl.dataset import PairedDataset
 from disentangledssl.optimiser import Adam
-from disentangledssl.training import assemble
+from disentangledssl.training import assemble, make_step
 
 CLIPS, STEPS, FEATURES, BATCH, CODE = 1_284, 50, (20, 300), 32, 150
 WIDTH, LAYERS, HEADS, FEEDFORWARD = 300, 5, 5, 2048
@@ -88,18 +88,15 @@ class Training:
             "step1", dataset, members, settings=settings, scaling=(PLAIN, PLAIN), starts=(),
             device=torch.device("cpu"), folder=Path(),
         )  # fmt: skip
-        self.optimiser = Adam(self.model.parameter_groups()["encoders"], settings.learning_rate)
+        self.groups = self.model.parameter_groups()
+        self.optimisers = {name: Adam(one, settings.learning_rate) for name, one in self.groups.items()}
         self.model.begin_epoch(0)
-        self.batches, self.losses = self.feed.epoch(0), []
+        self.batches = self.feed.epoch(0)
         self.step()
 
     def step(self) -> None:
         """Make one step as ``training.train`` does."""
-        losses, _ = self.model.losses(next(self.batches))
-        self.optimiser.zero_grad()
-        losses["encoders"].sum().backward()
-        self.optimiser.step()
-        self.losses.append(losses["encoders"].detach())
+        make_step(self.model, self.groups, self.optimisers, next(self.batches))
 
     def weights(self, run: int) -> torch.Tensor:
         return torch.cat([parameter[run].detach().flatten() for parameter in self.model.parameters()])

@@ -16,6 +16,7 @@ import torch
 from disentangledssl.batches import (
     Augmentation,
     Augmenting,
+    Batch,
     EpochSize,
     Feed,
     FoldData,
@@ -247,13 +248,7 @@ def train(
                 optimiser.rate = settings.learning_rate * fall
             model.begin_epoch(epoch)
             for batch in feed.epoch(epoch):
-                losses, terms = model.losses(batch)
-                for name, loss in losses.items():
-                    optimisers[name].zero_grad()
-                    # The sum couples nothing: each run's loss reaches only that run's slice.
-                    loss.sum().backward(inputs=groups[name] if len(groups) > 1 else None)
-                for optimiser in optimisers.values():
-                    optimiser.step()
+                losses, terms = make_step(model, groups, optimisers, batch)
                 record.step({f"loss_{name}": loss for name, loss in losses.items()} | terms)
                 if progress.due():
                     progress.show(record.steps_in_epoch, record.mean_loss(), record.note())
@@ -273,6 +268,26 @@ def train(
                 saved = time.monotonic()
     progress.close()
     return record
+
+
+def make_step(
+    model: BaseMethod, groups: Mapping[str, list[torch.nn.Parameter]], optimisers: Mapping[str, Adam], batch: Batch
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Make one training step, in which each loss moves its own group of parameters.
+
+    Returns
+    -------
+    losses, terms : mapping of name to tensor, ``(runs,)``
+        Before the step, see ``BaseMethod.losses``.
+    """
+    losses, terms = model.losses(batch)
+    for name, loss in losses.items():
+        optimisers[name].zero_grad()
+        # The sum couples nothing: each run's loss reaches only that run's slice.
+        loss.sum().backward(inputs=groups[name] if len(groups) > 1 else None)
+    for optimiser in optimisers.values():
+        optimiser.step()
+    return losses, terms
 
 
 class Record:

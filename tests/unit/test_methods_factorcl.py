@@ -12,7 +12,7 @@ from torch import nn
 from disentangledssl import config
 from disentangledssl.methods.factorcl import CLUB_CRITICS, HEADS, NCE_CRITICS
 from disentangledssl.optimiser import Adam
-from disentangledssl.training import Record
+from disentangledssl.training import Record, make_step
 
 WIDTHS = pytest.mark.parametrize("head_width", ["kept", "divided"])
 
@@ -158,16 +158,6 @@ def test_club_critics_see_the_codes_before_the_encoders_step(method, batch):
     assert not torch.isclose(method.losses(batch)[0]["critics"], value).any()
 
 
-def test_clean_views_are_beside_augmented_ones(method):
-    assert method.second_version and method.first_clean
-    assert method.noise == ()
-    assert not method.annealed, "Liang et al. keep the learning rate"
-
-
-def test_it_has_no_temperature(method):
-    assert not hasattr(method.settings, "temperature")
-
-
 @WIDTHS
 def test_widths_of_heads_and_critics(small, head_width):
     method = build("factorcl", small, head_width=head_width, dimensions=15, critic_hidden=9)
@@ -220,12 +210,7 @@ def test_a_diverged_run_is_recorded_and_void_in_both_groups(small, batch, networ
         optimisers = {name: Adam(parameters, 1e-3) for name, parameters in groups.items()}
         record = Record(len(RUNS), 3, torch.device("cpu"))
         for _ in range(3):
-            losses, terms = one.losses(batch)
-            for name, loss in losses.items():
-                optimisers[name].zero_grad()
-                loss.sum().backward(inputs=groups[name])
-            for optimiser in optimisers.values():
-                optimiser.step()
+            losses, terms = make_step(one, groups, optimisers, batch)
             record.step({f"loss_{name}": loss for name, loss in losses.items()} | terms)
         parameters = [p for group in groups.values() for p in group]
         record.end_epoch(parameters)
