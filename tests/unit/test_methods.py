@@ -151,7 +151,7 @@ def test_representations_are_of_one_view_each(method, batch):
         others = list(x)
         others[1 - m] = torch.zeros_like(x[1 - m])
         for name, values in method.represent(2, tuple(others)).items():
-            heads = 5 * method.settings.projection if name.startswith("proj") else None
+            heads = 5 * method.head("shared", 1).layers[-1][1] if name.startswith("proj") else None
             assert values.shape == (BATCH, heads or method.settings.dimensions)
             assert torch.equal(values, codes[name]) == (name[-1] == str(m + 1)), name
 
