@@ -24,6 +24,7 @@ CODE = {
     "clips": ["sources.multibench"],
     "mimic": ["sources.mimic"],
     "mustard_text": ["sources.mustard_text"],
+    "own": ["sources.own"],
     "list_plates": ["sources.rxrx19a"],
     "measure_plate": ["sources.cellprofiler"],
     "mol2vec": ["mol2vec"],
