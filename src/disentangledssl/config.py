@@ -199,7 +199,7 @@ class OwnFolder(Strict):
     path: str = Field(min_length=1, description="folder that holds view1.parquet, pairs.parquet and the others")
     title: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
-        description="what tables and figures call the data; null = as pairs.parquet does, or its name here",
+        description="what tables and figures call the data; null = its own title, or its name here",
     )
 
 
@@ -221,8 +221,8 @@ class SplitSettings(Strict):
     kind: Literal["random", "group_folds", "group_holdout", "scaffold", "leave_one_out", "given"] = Field(
         description="random: pairs, training and test only; group_folds: whole groups, each tested once; "
         "group_holdout: whole groups, one split; scaffold: whole scaffolds, each tested once; leave_one_out: a fold "
-        "for each value of a description, tested with molecules that are not trained with; given: as the source has it, "
-        "of your own data as splits.parquet or meta_split of the pairs"
+        "for each value of a description, tested with molecules that are not trained with; given: as the source has it "
+        "(your own: splits.parquet, or meta_split of the pairs)"
     )
     folds: int = Field(ge=1, description="of group_folds, scaffold and your own splits.parquet; others make one")
     train_fraction: float = Field(

@@ -35,8 +35,8 @@ def check_own(
     Parameters
     ----------
     folder : path
-        With ``view1.parquet`` and ``pairs.parquet``; ``view2.parquet``, which a screen may leave to Mol2vec; of a screen
-        ``molecules.parquet``; where ``kind`` is ``given``, ``splits.parquet`` or a column ``meta_split`` of the pairs.
+        With ``view1.parquet``, ``pairs.parquet``, ``view2.parquet`` (which a screen may leave to Mol2vec), of a screen
+        ``molecules.parquet``, and, if ``kind`` is ``given``, ``splits.parquet`` or ``meta_split`` of the pairs.
     out : path
         ``pairs.parquet`` to be written.
     name : str
@@ -128,7 +128,7 @@ def _check_given(folder: Path, pairs: pa.Table, name: str, screen: bool, folds: 
         mend = f"add one of them, or set data.{name}.split.kind to group_holdout"
         raise InputError(path, "", problem, mend)
     if len(found) != folds:
-        problem = f"holds {len(found)} folds, but split.folds is {folds}"
+        problem = f"holds {len(found)} fold{'s' * (len(found) > 1)}, but split.folds is {folds}"
         raise InputError(path, "", problem, f"set data.{name}.split.folds to {len(found)}")
     for column, fold in found.items():
         if screen and not (fold == "validation").any():
