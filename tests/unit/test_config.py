@@ -190,8 +190,8 @@ ONE_MISTAKE = {
     ),
     "no such screen": (
         "data: {mine: {source: screen, make: {screen: lincs_cell}}}",
-        "data.mine.make.screen: input should be 'lincs_consensus', 'lincs_cells', 'cell_injury', 'lincs', 'rxrx19a' or 'own'",
-        "got 'lincs_cell'; correct it",
+        "data.mine.make.screen: input should be 'lincs_consensus', 'lincs_cells', 'cell_injury', 'lincs', 'rxrx19a' or",
+        "'own', got 'lincs_cell'; correct it",
     ),
     "no screen": ("data: {mine: {source: screen, make: {seed: 0}}}", "data.mine.make.screen: ", "got None"),
     "typo in a screen's make": (
@@ -269,7 +269,7 @@ ONE_MISTAKE = {
     "own data where results are put": (
         "results: results/my\ndatasets: [mine]\n"
         "data: {mine: {source: screen, make: {screen: own, path: ./results/my/mine/data/}}}",
-        "mine: make.path: ./results/my/mine/data/ is where the workflow puts what it has read; keep your folder elsewhere",
+        "mine: make.path: ./results/my/mine/data/ is where the workflow puts what it has read; keep your folder",
     ),
     "own data without a folder": (
         "data: {mine: {source: multibench, make: {set: own}}}",

@@ -199,7 +199,7 @@ def test_mistakes(folder, damage, how, sentence):
 def test_split_that_is_not_there(folder):
     (folder / "splits.parquet").unlink()
     edit(folder / "pairs.parquet", set_cell("meta_split", 7, "dev"))
-    with pytest.raises(InputError, match='mine/pairs.parquet: column meta_split, row 7: holds "dev"; use one of'):
+    with pytest.raises(InputError, match=r'mine/pairs.parquet: column meta_split, row 7: holds "dev"; use one of'):
         check(folder, **VIEWS | GIVEN)
     edit(folder / "pairs.parquet", lambda rows: rows.drop(columns="meta_split"))
     sentence = "no such file, and pairs.parquet has no column meta_split, but split.kind is given; add one of them, or"

@@ -12,7 +12,7 @@ import pytest
 from test_bad_input import assert_nothing_made, assert_says
 
 REPOSITORY = Path(__file__).parents[2]
-GUIDE = (REPOSITORY / "docs/data.md").read_text().split("\n# Your own data\n")[1].split("\n# ")[0]
+GUIDE = (REPOSITORY / "docs/data.md").read_text().split("\n# Your own data\n")[1].split("\n# The bundled data\n")[0]
 FILES = {"python": "example.py", "yaml": "my.yaml"}
 DATA = "results/my/{}/data/splits.parquet"
 TARGETS = [DATA.format(name) for name in ("my_screen", "my_cells")]

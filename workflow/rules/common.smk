@@ -139,7 +139,9 @@ def own_files(dataset):
 
 OWN_FILES = {file: source for name in OWN for file, source in own_files(name).items()}
 # Whose splits are made here, by groups or pairs; and whose features of molecules.
-SPLIT = [name for name in CONFIG.datasets if name not in SCREEN_SPLIT and f"{name}/data/splits.parquet" not in OWN_FILES]
+SPLIT = [
+    name for name in CONFIG.datasets if name not in SCREEN_SPLIT and f"{name}/data/splits.parquet" not in OWN_FILES
+]
 FEATURISED = [name for name in SCREENS if f"{name}/data/view2.parquet" not in OWN_FILES]
 
 
