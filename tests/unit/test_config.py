@@ -285,8 +285,8 @@ ONE_MISTAKE = {
         "or 'own', got 'mine'; correct it",
     ),
     "own views by a split that is not of them": (
-        "datasets: [mine]\ndata: {mine: {source: multibench, make: {set: own, path: m}, split: {kind: scaffold}}}",
-        "mine: split.kind: scaffold is not of MultiBench; use one of given, group_folds, group_holdout",
+        "datasets: [mine]\ndata: {mine: {source: multibench, make: {set: own, path: m}, split: {kind: random}}}",
+        "mine: split.kind: random is not of MultiBench; use one of given, group_folds, group_holdout",
     ),
     "MultiBench split by pairs": (
         "datasets: [mfeat]\nfamilies: {multibench: {split: {kind: random}}}",
