@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from test_bad_input import assert_nothing_made, assert_says
 
@@ -77,7 +78,9 @@ def test_folders_become_data_sets_and_follow_their_files(mine):
     views = [f"results/my/my_cells/data/view{m}.parquet" for m in (1, 2)]
     mine.run(*views).ok()
     assert (mine / views[0]).read_bytes() == (mine / "my_cells/view1.parquet").read_bytes()
-    (mine / "my_cells/view1.parquet").touch()
+    changed = pd.read_parquet(mine / "my_cells/view1.parquet")
+    changed["gene_0"] += 1
+    changed.to_parquet(mine / "my_cells/view1.parquet")
     assert mine.plan(*views, *TARGETS) == {"check_own": 1, "copy_own": 2, "split_dataset": 1}
 
 
@@ -96,7 +99,7 @@ def test_splits_and_features_that_are_given_are_taken(mine, overlay):
     assert counts == {"check_own": 2, "copy_own": 3}
     for name in ("my_screen/{}view2.parquet", "my_screen/{}splits.parquet", "my_cells/{}splits.parquet"):
         assert (mine / f"results/my/{name.format('data/')}").read_bytes() == (mine / name.format("")).read_bytes()
-    target = "results/my/my_screen/hits/clip/fold=0,seed=0/W000.csv"
+    target = "results/my/my_screen/hits/clip/seed=0/W000.csv"
     library = overlay("hits: {library: my_screen/molecules.csv}", "library.yaml")
     said = assert_says(mine.run(target, overlays=[given, library]), "hits.library: its molecules have no features")
     assert "my_screen/view2.parquet" in said
