@@ -91,7 +91,7 @@ def test_splits_and_features_that_are_given_are_taken(mine, overlay):
     features = "view(molecules, rng.normal(size=(60, 8)), 'own').to_parquet('my_screen/view2.parquet')\n"
     script = block("python") + split.format("my_screen") + split.format("my_cells") + features
     subprocess.run([sys.executable, "-c", script], cwd=mine.folder, check=True)
-    refused = mine.run(*TARGETS)
+    refused = mine.run(TARGETS[0])
     assert_says(refused, "my_screen/splits.parquet: is there, but split.kind is group_folds; set data.my_screen.split")
     given = overlay("data: {my_screen: {split: {kind: given, folds: 1}}, my_cells: {split: {kind: given}}}")
     view2 = "results/my/my_screen/data/view2.parquet"
