@@ -192,15 +192,38 @@ class MustardTextSource(Strict):
     set: Literal["mustard_text"]
 
 
+class OwnFolder(Strict):
+    """A folder of your own, in the form of docs/data.md."""
+
+    path: str = Field(min_length=1, description="folder that holds view1.parquet, pairs.parquet and the others")
+    title: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None,
+        description="what tables and figures call the data; null = its own title, or its name here",
+    )
+
+
+class OwnScreen(OwnFolder):
+    """A drug screen of your own: view 1 the phenotype, view 2 the molecule."""
+
+    screen: Literal["own"]
+
+
+class OwnViews(OwnFolder):
+    """Two views of your own with labels, which linear probes are to find."""
+
+    set: Literal["own"]
+
+
 class SplitSettings(Strict):
     """How pairs are divided."""
 
     kind: Literal["random", "group_folds", "group_holdout", "scaffold", "leave_one_out", "given"] = Field(
         description="random: pairs, training and test only; group_folds: whole groups, each tested once; "
         "group_holdout: whole groups, one split; scaffold: whole scaffolds, each tested once; leave_one_out: a fold "
-        "for each value of a description, tested with molecules that are not trained with; given: as the source has it"
+        "for each value of a description, tested with molecules that are not trained with; given: as the source has it "
+        "(your own: splits.parquet, or meta_split of the pairs)"
     )
-    folds: int = Field(ge=1, description="of group_folds and scaffold; random and group_holdout make one")
+    folds: int = Field(ge=1, description="of group_folds, scaffold and your own splits.parquet; others make one")
     train_fraction: float = Field(
         gt=0, lt=1, description="training and validation together; not of group_folds and scaffold"
     )
@@ -334,7 +357,7 @@ class ScreenData(FamilyOverrides):
     """A drug screen."""
 
     source: Literal["screen"]
-    make: Annotated[ScreenSource | LincsSource | RxrxSource, Field(discriminator="screen")]
+    make: Annotated[ScreenSource | LincsSource | RxrxSource | OwnScreen, Field(discriminator="screen")]
     decoders: DecoderOverrides = DecoderOverrides()
     transfer_from: Name | None = Field(
         default=None,
@@ -347,7 +370,8 @@ class MultibenchData(FamilyOverrides):
 
     source: Literal["multibench"]
     make: Annotated[
-        MfeatSource | SentimentSource | ClipsSource | MimicSource | MustardTextSource, Field(discriminator="set")
+        MfeatSource | SentimentSource | ClipsSource | MimicSource | MustardTextSource | OwnViews,
+        Field(discriminator="set"),
     ]
 
 
@@ -426,6 +450,10 @@ class Config(Strict):
             merged["sequences"] = sequences | {"width": sequences["width"] or merged["dimensions"]}
         return merged
 
+    def is_own(self, dataset: str) -> bool:
+        """Return whether a data set is read from a folder of the user's own."""
+        return isinstance(self.data[dataset].make, OwnFolder)
+
     def decoders_of(self, dataset: str) -> DecoderSettings:
         """Return the settings of the decoders of one drug screen."""
         own = self.data[dataset].decoders.model_dump(exclude_unset=True)
@@ -454,7 +482,8 @@ class Config(Strict):
             return len(getattr(make, "data_seeds", [0]))
         if split.kind == "leave_one_out":
             return len(split.values or [])
-        return split.folds if split.kind in ("group_folds", "scaffold") else 1
+        given = split.kind == "given" and self.is_own(dataset)
+        return split.folds if given or split.kind in ("group_folds", "scaffold") else 1
 
     def used_folds(self, dataset: str) -> int:
         """Return how many folds of a data set are run."""
@@ -568,8 +597,9 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
             yield mistake("split", "a screen needs validation molecules: beta and linear rows are chosen on them", mend)
         if source == "simulation" and split.kind in SCREEN_SPLITS:
             yield mistake("split.kind", f"{split.kind} is of drug screens", "use random")
-        if split.kind == "given" and source != "multibench":
-            yield mistake("split.kind", "given is of MultiBench, whose sources say who is tested", "use another")
+        if split.kind == "given" and source != "multibench" and not config.is_own(dataset):
+            problem = "given is of MultiBench and of your own data, whose sources say who is tested"
+            yield mistake("split.kind", problem, "use another")
         sequences = SEQUENCES.get(getattr(config.data[dataset].make, "set", ""), ())
         if source == "multibench" and split.kind not in MULTIBENCH_SPLITS:
             problem, mend = f"{split.kind} is not of MultiBench", f"use one of {', '.join(MULTIBENCH_SPLITS)}"
@@ -615,6 +645,10 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
         if getattr(make, "variant", None) == "noisy" and make.noise and make.n < NOISY_PAIRS:
             problem = f"{make.n} pairs are too few for the information plane"
             yield mistake("make.n", problem, f"use {NOISY_PAIRS} or more")
+        made = os.path.abspath(os.path.join(config.results, dataset, "data"))
+        if config.is_own(dataset) and os.path.abspath(make.path) == made:
+            problem = f"{make.path} is where the workflow puts what it has read"
+            yield mistake("make.path", problem, "keep your folder elsewhere")
         if isinstance(make, MfeatSource) and make.view1 == make.view2:
             yield mistake("make.view2", f"{make.view2} is view 1 already", "use another", "make.view1")
         needed = {"file": "table", "cellprofiler": "segmentation"}.get(getattr(make, "route", None))

@@ -151,10 +151,10 @@ def read_dataset(folder: str | os.PathLike[str]) -> PairedDataset:
     pairs = read_pairs(path)
     ids = _text(pairs, "id")
     rows = tuple(
-        _look_up(path, f"view{m + 1}", _text(pairs, f"view{m + 1}"), view_ids[m], view_paths[m]) for m in (0, 1)
+        look_up(path, f"view{m + 1}", _text(pairs, f"view{m + 1}"), view_ids[m], view_paths[m]) for m in (0, 1)
     )
     groups = _text(pairs, "group")
-    folds = _read_splits(folder / "splits.parquet", path, ids, groups)
+    folds = read_splits(folder / "splits.parquet", path, ids, groups)
     latents = None
     if (folder / "latents.parquet").exists():
         latents = _read_latents(folder / "latents.parquet", path, ids)
@@ -239,7 +239,8 @@ def read_pairs(path: str | os.PathLike[str]) -> pa.Table:
     return table
 
 
-def _read_splits(path: Path, pairs_path: Path, ids: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, ...]:
+def read_splits(path: Path, pairs_path: Path, ids: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Read and check ``splits.parquet`` of pairs with these ids and groups, ``(pairs,)``: one array of text a fold."""
     table = read_table(path)
     _check_aligned(path, table, pairs_path, ids)
     names = [name for name in table.column_names if name != "id"]
@@ -251,18 +252,44 @@ def _read_splits(path: Path, pairs_path: Path, ids: np.ndarray, groups: np.ndarr
     folds = []
     for name in expected:
         _check_text(path, table, name)
-        fold = _text(table, name)
-        wrong = np.flatnonzero(~np.isin(fold, SPLITS))
-        if wrong.size:
-            raise InputError(
-                path, f"column {name}, row {wrong[0]}", f'holds "{fold[wrong[0]]}"', f"use one of {', '.join(SPLITS)}"
-            )
-        for split in ("train", "test"):
-            if not (fold == split).any():
-                raise InputError(path, f"column {name}", f"the {split} split is empty", f"put some pairs into {split}")
-        _check_groups(path, name, fold, groups)
-        folds.append(fold)
+        folds.append(_text(table, name))
+        check_fold(path, name, folds[-1], groups)
     return tuple(folds)
+
+
+def check_fold(path: Path, name: str, fold: np.ndarray, groups: np.ndarray) -> None:
+    """Check a column ``name`` of splits, ``(pairs,)``, of pairs with these groups.
+
+    Raises
+    ------
+    InputError
+        If it holds another word than those of ``SPLITS``, training or test is empty, or a group is divided.
+    """
+    wrong = np.flatnonzero(~np.isin(fold, SPLITS))
+    if wrong.size:
+        raise InputError(
+            path, f"column {name}, row {wrong[0]}", f'holds "{fold[wrong[0]]}"', f"use one of {', '.join(SPLITS)}"
+        )
+    for split in ("train", "test"):
+        if not (fold == split).any():
+            raise InputError(path, f"column {name}", f"the {split} split is empty", f"put some pairs into {split}")
+    _check_groups(path, name, fold, groups)
+
+
+def look_up(path: Path, column: str, wanted: np.ndarray, known: np.ndarray, known_path: Path) -> np.ndarray:
+    """Return the row of each id of a column of ``path`` among the ``known`` ids of another file, ``(wanted,)``."""
+    position = pc.index_in(pa.array(wanted), value_set=pa.array(known))
+    missing = position.is_null().to_numpy(zero_copy_only=False)
+    if missing.any():
+        row = int(np.flatnonzero(missing)[0])
+        more = f" (and {int(missing.sum()) - 1} more)" if missing.sum() > 1 else ""
+        raise InputError(
+            path,
+            f"column {column}, row {row}",
+            f'"{wanted[row]}" has no row in {known_path.name}{more}',
+            "add that row or drop the pair",
+        )
+    return position.to_numpy()
 
 
 def _check_groups(path: Path, name: str, fold: np.ndarray, groups: np.ndarray) -> None:
@@ -345,21 +372,6 @@ def _check_finite(path, values: np.ndarray, features: Sequence[str]) -> None:
     raise InputError(
         path, f"column {features[column]}, row {row}", f"is {seen}{more}", "impute it, or drop the row or the column"
     )
-
-
-def _look_up(path: Path, column: str, wanted: np.ndarray, known: np.ndarray, known_path: Path) -> np.ndarray:
-    position = pc.index_in(pa.array(wanted), value_set=pa.array(known))
-    missing = position.is_null().to_numpy(zero_copy_only=False)
-    if missing.any():
-        row = int(np.flatnonzero(missing)[0])
-        more = f" (and {int(missing.sum()) - 1} more)" if missing.sum() > 1 else ""
-        raise InputError(
-            path,
-            f"column {column}, row {row}",
-            f'"{wanted[row]}" has no row in {known_path.name}{more}',
-            "add that row to the view or drop the pair",
-        )
-    return position.to_numpy()
 
 
 def _check_aligned(path: Path, table: pa.Table, pairs_path: Path, ids: np.ndarray) -> None:

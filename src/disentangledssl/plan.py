@@ -21,6 +21,7 @@ CODE = {
     "curate_lincs": ["sources.lincs"],
     "curate_rxrx19a": ["sources.rxrx19a"],
     "convert": ["sources.conversion"],
+    "own": ["sources.own"],
     "list_plates": ["sources.rxrx19a"],
     "measure_plate": ["sources.cellprofiler"],
     "mol2vec": ["mol2vec"],

@@ -67,14 +67,36 @@ def canonical_smiles(smiles: str) -> str | None:
     return None if molecule is None else Chem.MolToSmiles(molecule)
 
 
-def read_smiles(path: str | os.PathLike[str], ids: Sequence[str]) -> list[str]:
-    """Read the SMILES of the molecules with these ids from ``molecules.parquet``, in the order of the ids.
+def read_smiles(path: str | os.PathLike[str], ids: Sequence[str] | None = None) -> list[str]:
+    """Read the SMILES of the molecules with these ids from ``molecules.parquet``, in the order of the ids (null: all).
 
     Raises
     ------
     InputError
         If a column is missing, is no text or has gaps, an id stands there twice or not at all, or a SMILES that is
         asked for cannot be parsed.
+    """
+    smiles = read_molecules(path)
+    rows = {name: row for row, name in enumerate(smiles)}
+    ids = list(smiles) if ids is None else ids
+    for name in ids:
+        if name not in rows:
+            raise InputError(path, "column id", f'molecule "{name}" of view 2 is missing', "add its row")
+    bad = [rows[name] for name in ids if parse(smiles[name]) is None]
+    if bad:
+        more = f" (and {len(bad) - 1} more: rows {first_few(bad[1:])})" if len(bad) > 1 else ""
+        problem = f'"{list(smiles.values())[bad[0]]}" cannot be parsed{more}'
+        raise InputError(path, f"column smiles, row {bad[0]}", problem, "correct it")
+    return [smiles[name] for name in ids]
+
+
+def read_molecules(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Read ``molecules.parquet``: SMILES by id, in the order of the file, as they are written there.
+
+    Raises
+    ------
+    InputError
+        If a column is missing, is no text or has gaps, or an id stands there twice.
     """
     table = read_table(path)
     for name in ("id", "smiles"):
@@ -84,18 +106,11 @@ def read_smiles(path: str | os.PathLike[str], ids: Sequence[str]) -> list[str]:
         if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)) or table[name].null_count:
             raise InputError(path, f"column {name}", "is not text in every row", "give each molecule one text")
     place: dict[str, int] = {}
-    smiles = table["smiles"].to_pylist()
     for row, name in enumerate(table["id"].to_pylist()):
         if name in place:
             raise InputError(path, f"column id, rows {place[name]} and {row}", f'"{name}" appears twice', "keep one")
         place[name] = row
-    for name in ids:
-        if name not in place:
-            raise InputError(path, "column id", f'molecule "{name}" of view 2 is missing', "add its row")
-        if parse(smiles[place[name]]) is None:
-            problem = f'"{smiles[place[name]]}" cannot be parsed'
-            raise InputError(path, f"column smiles, row {place[name]}", problem, "correct it")
-    return [smiles[place[name]] for name in ids]
+    return dict(zip(place, table["smiles"].to_pylist(), strict=True))
 
 
 def fingerprints(smiles: Sequence[str]) -> np.ndarray:

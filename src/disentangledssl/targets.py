@@ -3,7 +3,7 @@
 ========== ======================= ======== ==========================================================
 name       column of the pairs     kind     note
 ========== ======================= ======== ==========================================================
-mechanism  ``meta_injury_type``    class    of the molecule
+mechanism  ``meta_mechanism``      class    of the molecule; else ``meta_injury_type``
 cell_line  ``meta_cell_line``      class
 dose       ``meta_dose_um``        number   log10 of micromolar
 time       ``meta_time_h``         number   hours
@@ -28,6 +28,7 @@ UNLABELLED = ""
 # What a curator calls the rest is no mechanism: two such molecules have nothing in common.
 NO_CLASS = (UNLABELLED, "Miscellaneous", "unknown")
 COLUMNS = (
+    ("mechanism", "mechanism", "class", True),
     ("mechanism", "injury_type", "class", True),
     ("cell_line", "cell_line", "class", False),
     ("dose", "dose_um", "number", False),
@@ -69,7 +70,7 @@ def find_targets(dataset: PairedDataset) -> list[Target]:
     """
     found = []
     for name, column, kind, of_molecule in COLUMNS:
-        if column not in dataset.meta:
+        if column not in dataset.meta or name in [target.name for target in found]:
             continue
         given = dataset.meta[column]
         values = _numbers(name, column, given) if kind == "number" else _classes(given)

@@ -190,8 +190,8 @@ ONE_MISTAKE = {
     ),
     "no such screen": (
         "data: {mine: {source: screen, make: {screen: lincs_cell}}}",
-        "data.mine.make.screen: input should be 'lincs_consensus', 'lincs_cells', 'cell_injury', 'lincs' or 'rxrx19a'",
-        "got 'lincs_cell'; correct it",
+        "data.mine.make.screen: input should be 'lincs_consensus', 'lincs_cells', 'cell_injury', 'lincs', 'rxrx19a' or",
+        "'own', got 'lincs_cell'; correct it",
     ),
     "no screen": ("data: {mine: {source: screen, make: {seed: 0}}}", "data.mine.make.screen: ", "got None"),
     "typo in a screen's make": (
@@ -260,7 +260,33 @@ ONE_MISTAKE = {
     ),
     "given split of a screen": (
         "datasets: [cell_injury]\nfamilies: {screen: {split: {kind: given}}}",
-        "cell_injury: split.kind: given is of MultiBench, whose sources say who is tested; use another",
+        "cell_injury: split.kind: given is of MultiBench and of your own data, whose sources say who is tested; use",
+    ),
+    "own data named as a folder of the results": (
+        "datasets: [logs]\ndata: {logs: {source: screen, make: {screen: own, path: mine}}}",
+        "data.logs: is the name of another folder; rename it",
+    ),
+    "own data where results are put": (
+        "results: results/my\ndatasets: [mine]\n"
+        "data: {mine: {source: screen, make: {screen: own, path: ./results/my/mine/data/}}}",
+        "mine: make.path: ./results/my/mine/data/ is where the workflow puts what it has read; keep your folder",
+    ),
+    "own data without a folder": (
+        "data: {mine: {source: multibench, make: {set: own}}}",
+        "data.mine.make.path: is missing",
+    ),
+    "own data by a setting of bundled data": (
+        "data: {mine: {source: multibench, make: {set: own, path: mine, pth: 1}}}",
+        "data.mine.make: pth is no setting; did you mean path?",
+    ),
+    "unknown set of MultiBench": (
+        "data: {mine: {source: multibench, make: {set: mine, path: mine}}}",
+        "data.mine.make.set: input should be 'mfeat', ",
+        "or 'own', got 'mine'; correct it",
+    ),
+    "own views by a split that is not of them": (
+        "datasets: [mine]\ndata: {mine: {source: multibench, make: {set: own, path: m}, split: {kind: random}}}",
+        "mine: split.kind: random is not of MultiBench; use one of given, group_folds, group_holdout",
     ),
     "MultiBench split by pairs": (
         "datasets: [mfeat]\nfamilies: {multibench: {split: {kind: random}}}",
@@ -937,3 +963,32 @@ def test_every_setting_is_described_in_the_readme():
     known = names({key: value for key, value in content.items() if key != "data"})
     known |= {name for one in content["data"].values() for name in one["make"]}
     assert [name for name in sorted(known) if f"`{name}" not in readme and f".{name}`" not in readme] == []
+
+
+# Data of the user's own
+
+OWN = """
+datasets: [screen, views]
+data:
+  screen: {source: screen, make: {screen: own, path: mine}}
+  views: {source: multibench, make: {set: own, path: other/mine, title: Mine}}
+"""
+
+
+def test_own_data_have_the_settings_of_their_family(tmp_path):
+    config = load(OWN, tmp_path=tmp_path)
+    assert [name for name in config.data if config.is_own(name)] == ["screen", "views"]
+    assert [config.data[name].make.title for name in config.datasets] == [None, "Mine"]
+    assert config.family("screen") == config.family("cell_injury")
+    assert config.training_of("screen", "step1") == config.training_of("cell_injury", "step1")
+    assert (config.family("screen").split.kind, config.folds("screen")) == ("group_folds", 5)
+    assert (config.family("views").split.kind, config.folds("views")) == ("given", 1)
+
+
+def test_a_given_split_has_as_many_folds_as_the_config_says(tmp_path):
+    split = "data: {screen: {split: {kind: given, folds: 3}}, views: {split: {kind: given, folds: 4, use_folds: 2}}}"
+    config = load(OWN, split, tmp_path=tmp_path)
+    assert [config.folds(name) for name in config.datasets] == [3, 4]
+    assert [config.used_folds(name) for name in config.datasets] == [3, 2]
+    # The split of a set of MultiBench is one, whatever folds says.
+    assert load("data: {mosi: {split: {folds: 4}}}", tmp_path=tmp_path).folds("mosi") == 1

@@ -40,6 +40,13 @@ def test_targets_of_every_kind(dataset):
     assert strata(screen)[:2].tolist() == ["A|24", "B|48"]
 
 
+def test_mechanism_goes_before_injury_type(dataset):
+    screen = described(dataset, injury_type=["Kinase", "HDAC"], mechanism=["a", "b"])
+    (found,) = find_targets(screen)
+    assert (found.name, found.kind, found.of_molecule) == ("mechanism", "class", True)
+    assert found.values[:2].tolist() == ["a", "b"]
+
+
 def test_what_has_one_value_is_no_target(dataset):
     screen = described(
         dataset, cell_line=["A"], dose_um=[10], injury_type=["Kinase", "Miscellaneous"], plate=["p1", "unknown"]

@@ -40,11 +40,13 @@ SCREENS = [name for name in CONFIG.datasets if CONFIG.data[name].source == "scre
 SCREEN_SPLIT = [name for name in SCREENS if CONFIG.family(name).split.kind in SCREEN_SPLITS]
 LINCS = [name for name in SCREENS if CONFIG.data[name].make.screen == "lincs"]
 RXRX19A = [name for name in SCREENS if CONFIG.data[name].make.screen == "rxrx19a"]
+OWN = [name for name in CONFIG.datasets if CONFIG.is_own(name)]
 TRANSFERS = CONFIG.transfers()
-BUNDLED = [name for name in SCREENS if name not in [*LINCS, *RXRX19A]]
+BUNDLED = [name for name in SCREENS if name not in [*LINCS, *RXRX19A, *OWN]]
 # One consensus profile a drug, of no one line, dose or time: nothing to probe representations for.
 DESCRIBED = [name for name in SCREENS if CONFIG.data[name].make.screen != "lincs_consensus"]
 MULTIBENCH = [name for name in CONFIG.datasets if CONFIG.data[name].source == "multibench"]
+CONVERTED = [name for name in MULTIBENCH if name not in OWN]
 STAND_INS = [*BUNDLED, *(name for name in MULTIBENCH if CONFIG.data[name].make.set in ("mfeat", "mustard_text"))]
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 # Of drug screens: shared representations to rank molecules by (step 2 has those of step 1), and both kinds to decode.
@@ -121,8 +123,47 @@ def dataset_files(wildcards):
     return files
 
 
+def own_files(dataset):
+    """The user's own files that are copied as they are, by the names that they get."""
+    folder, screen = Path(CONFIG.data[dataset].make.path), dataset in SCREENS
+    names = ["view1", "view2"] + ["molecules"] * screen + ["splits"] * (CONFIG.family(dataset).split.kind == "given")
+    # Made from molecules.parquet, or from meta_split of the pairs, where they are not there.
+    optional = ["splits"] + ["view2"] * screen
+    wanted = [name for name in names if name not in optional or (folder / f"{name}.parquet").exists()]
+    return {f"{dataset}/data/{name}.parquet": str(folder / f"{name}.parquet") for name in wanted}
+
+
+OWN_FILES = {file: source for name in OWN for file, source in own_files(name).items()}
+# Whose splits are made here, by groups or pairs; and whose features of molecules.
+SPLIT = [
+    name for name in CONFIG.datasets if name not in SCREEN_SPLIT and f"{name}/data/splits.parquet" not in OWN_FILES
+]
+FEATURISED = [name for name in SCREENS if f"{name}/data/view2.parquet" not in OWN_FILES]
+
+
+def own_inputs(wildcards):
+    """The files of a folder of the user's own, which has to be there, with all that is needed."""
+    name = wildcards.dataset
+    folder, place = Path(CONFIG.data[name].make.path), f"{name}: make.path"
+    if not folder.is_dir():
+        problem = "is a file, not a folder" if folder.exists() else "no such folder"
+        raise WorkflowError(str(InputError(folder, "", problem, f"correct {place}; docs/data.md says what it holds")))
+    splits, kind = folder / "splits.parquet", CONFIG.family(name).split.kind
+    if splits.exists() and kind != "given":
+        mend = f"set data.{name}.split to {{kind: given, folds: <how many it has>}}, or take the file away"
+        raise WorkflowError(str(InputError(splits, "", f"is there, but split.kind is {kind}", mend)))
+    files = [str(folder / "pairs.parquet"), *own_files(name).values()]
+    for file in files:
+        if not Path(file).is_file():
+            mend = f"write it (docs/data.md), or correct {place}"
+            raise WorkflowError(str(InputError(file, "", "no such file", mend)))
+    return files
+
+
 def raw_files(dataset):
     """The raw files that a data set is made from, bundled or downloaded."""
+    if dataset in OWN:
+        return []
     if dataset in LINCS:
         return list(LINCS_FILES[CONFIG.data[dataset].make.route].values())
     if dataset in RXRX19A:
@@ -146,7 +187,7 @@ def converter(dataset):
 
 def mol2vec_files(dataset):
     """The raw file of the molecule embedding, where a data set has molecules and it is not trained here."""
-    return [PUBLISHED_MOL2VEC] if dataset in SCREENS and CONFIG.mol2vec.model == "published" else []
+    return [PUBLISHED_MOL2VEC] if dataset in FEATURISED and CONFIG.mol2vec.model == "published" else []
 
 
 def lincs_inputs(wildcards):
@@ -305,7 +346,12 @@ def shown_stack(wildcards):
 
 def library_file(wildcards):
     """The molecules to rank, where they are not the screen's own."""
-    library = CONFIG.hits.library
+    library, dataset = CONFIG.hits.library, wildcards.dataset
+    if library and dataset not in FEATURISED:
+        source = OWN_FILES[f"{dataset}/data/view2.parquet"]
+        problem = f"its molecules have no features such as those of {source}"
+        mend = "set it to null, or leave the features to Mol2vec by taking that file away"
+        raise WorkflowError(str(InputError("hits.library", "", problem, mend)))
     if library and not Path(library).is_file():
         raise WorkflowError(f"hits.library: there is no file {library}; correct the path, or set it to null")
     return [library] if library else []

@@ -5,6 +5,7 @@ rule predict_cost:
     input:
         [file.format(dataset=name) for name in CONFIG.datasets for file in DATASET_FILES],
         [f"{R}/{name}/data/latents.parquet" for name in SIMULATIONS],
+        [MOLECULES.format(dataset=name) for name in SCREENS],
     output:
         f"{R}/cost.csv",
     log:

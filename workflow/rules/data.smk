@@ -97,7 +97,7 @@ rule featurise_molecules:
     benchmark:
         f"{R}/benchmarks/{{dataset}}/featurise_molecules.tsv"
     wildcard_constraints:
-        dataset=one_of(SCREENS),
+        dataset=one_of(FEATURISED),
     conda:
         ENVIRONMENT
     params:
@@ -118,7 +118,7 @@ rule split_dataset:
     benchmark:
         f"{R}/benchmarks/{{dataset}}/split_dataset.tsv"
     wildcard_constraints:
-        dataset=one_of([name for name in CONFIG.datasets if name not in SCREEN_SPLIT]),
+        dataset=one_of(SPLIT),
     conda:
         ENVIRONMENT
     params:

@@ -11,7 +11,7 @@ rule convert_multibench:
     benchmark:
         f"{R}/benchmarks/{{dataset}}/convert_multibench.tsv"
     wildcard_constraints:
-        dataset=one_of(MULTIBENCH),
+        dataset=one_of(CONVERTED),
     conda:
         ENVIRONMENT
     resources:
