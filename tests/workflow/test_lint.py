@@ -19,7 +19,10 @@ WITHOUT_BENCHMARK = {"downloads"}
 WITHOUT_CODE = {"download_file", "download_images", "downloads", "unpack_gctx"}
 
 # The other rules that run the script of another: what they measure is the same, on other files.
-SHARED = {"measure_transfer": "measure_retrieval", "transfer_references": "retrieve_references"}
+SHARED = {
+    "measure_transfer": "measure_retrieval", "transfer_references": "retrieve_references",
+    "tabulate_multibench_probes": "tabulate_probes",
+}  # fmt: skip
 
 # Run in a checkout: what Snakemake itself knows of the rules, as JSON.
 DESCRIBE = """
