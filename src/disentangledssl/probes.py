@@ -30,8 +30,8 @@ def probe_models(models: Path, dataset_folder: Path, out: Path, *, stage: str, p
     The shared representation is [zc1, zc2] together, and each alone; zs1 and zs2 are probed alone. Not probed again
     in step 2: zc, which is that of the step 1 it started from. Source: App. H.1.
 
-    Where ``probe`` has ``codes`` (MultiBench): shared, specific and both representations instead, on every split; see
-    ``multibench_probes``.
+    Where ``probe`` has ``codes`` (MultiBench): shared, specific and both representations instead, on every split, and
+    shared of step 1 alone; see ``multibench_probes``.
     """
     from disentangledssl.representations import Models
 
@@ -46,7 +46,10 @@ def probe_models(models: Path, dataset_folder: Path, out: Path, *, stage: str, p
             continue
         codes, fold = stack.represent(index), run["fold"]
         if "codes" in probe:
-            rows += accuracy_rows(named, joined_codes(codes), dataset, fold, probe)
+            joined = joined_codes(codes)
+            if stage == "step2":
+                del joined["shared"]
+            rows += accuracy_rows(named, joined, dataset, fold, probe)
             continue
         rows += dependence_rows(named, codes, dataset, fold)
         if stage == "step2":

@@ -36,7 +36,7 @@ def rows_of(*, beta=1):
     for seed in (0, 1):
         rows += probed(run("clip", seed), 0.5 + seed / 10, "shared")
         rows += probed(run("step1", seed, beta=beta), 0.6, "shared")
-        rows += probed(run("step2", seed, beta=beta, lam=0.001), 0.6, *GROUPS)
+        rows += probed(run("step2", seed, beta=beta, lam=0.001), 0.6, "specific", "both")
         rows += probed(run("jointopt", seed, a=1, lam=0.001), 0.7, *GROUPS)
         rows += probed(run("focal", seed, a=1, lam=0.001), 0.8, *GROUPS)
         rows += probed(run("factorcl", seed), 0.9, "emb", "proj")
@@ -98,10 +98,11 @@ def test_splits_stand_side_by_side_with_mean_std_and_n_of_test(tables):
     assert (raw["mean"], raw["n"]) == (0.3, 1) and pd.isna(raw["std"])
 
 
-def test_step_1_is_shown_where_no_step_2_starts_from_it(tables):
+def test_the_shared_representation_is_that_of_step_1(tables):
     rows = [*rows_of(), *probed(run("step1", 0, beta=0), 0.4, "shared")]
     table, _ = tables(mosi=rows)
-    assert table["row"].tolist().count("DisentangledSSL (shared)") == 1
+    (shared,) = table[table["row"] == "DisentangledSSL (shared)"].to_dict("records")
+    assert (shared["n"], shared["beta"]) == (2, "1") and pd.isna(shared["lam"])
     (line,) = table[table["row"] == "DisentangledSSL (beta = 0) (shared)"]["mean"]
     assert line == 0.4
 

@@ -47,9 +47,6 @@ def tabulate_multibench(summaries: Sequence[Path], table1: Path, table4: Path) -
 
 def _rows_of(summary: pd.DataFrame) -> pd.DataFrame:
     """Lay out one data set: a line a row, splits side by side, in the order of the paper."""
-    # The shared representation of step 1 is that of step 2, where one starts from it.
-    started = set(summary.loc[summary["stage"] == "step2", "beta_value"])
-    summary = summary[(summary["stage"] != "step1") | ~summary["beta_value"].isin(started)]
     keys = [*ROW, "label", "representation", "width"]
     test = summary[(summary["metric"] == "accuracy") | summary["metric"].isna()]
     for metric, name in MEANS.items():
