@@ -78,6 +78,36 @@ def test_from_drive_and_by_hand_to_split_data_sets(fresh_copy, served, publisher
     assert len(publisher.asked) == asked
 
 
+# Networks that learn nothing in a moment; MIMIC's code is what its GRU puts out, 24 numbers a unit of per_step.
+SMALL = """
+families:
+  multibench: {training: {epochs: 1, batch_size: 8, hidden: 8}, seeds: [0]}
+stages: {factorcl: {critic_hidden: 8}}
+data:
+"""
+CLIPS = "  %s: {training: {batch_size: 8, dimensions: 20, sequences: {width: null, layers: 1, feedforward: 8}}}\n"
+MIMIC = "  mimic: {training: {batch_size: 8, dimensions: 120, sequences: {hidden: 4, per_step: 5}}}\n"
+
+
+@pytest.mark.slow
+def test_from_the_publisher_to_table_1(fresh_copy, served, publisher, tmp_path):
+    """Every method on every set, from the raw file to both tables."""
+    place(fresh_copy, "mimic", pickled("mimic"))
+    small = tmp_path / "networks.yaml"
+    small.write_text(SMALL + "".join(CLIPS % name for name in ON_DRIVE) + MIMIC)
+    fresh_copy.run("results/small/table1.csv", overlays=[served(), small]).ok()
+    table = pq.read_table(fresh_copy / "results/small/table1.parquet").to_pandas()
+    rows = table[table["label"].notna()].groupby("dataset")["row"].agg(set)
+    assert set(rows.index) == set(FILES)
+    names = {"CLIP", "FactorCL-emb", "FactorCL-proj", "FOCAL", "JointOpt"}
+    names |= {f"DisentangledSSL ({kind})" for kind in ("shared", "specific", "both")}
+    for found in rows:
+        assert names <= found
+    assert table["mean"].between(0, 1).all() and not table["stand_in"].any()
+    both = table[table["row"] == "DisentangledSSL (both)"].set_index("dataset")["width"]
+    assert both.to_dict() == dict.fromkeys(ON_DRIVE, 40) | {"mimic": 240}
+
+
 def test_terms_are_accepted_by_name(fresh_copy, served, publisher):
     said = assert_says(fresh_copy.run(TARGETS[1], overlays=[served(accept=[])]), "research use only")
     assert "add mosei_research_use to downloads.accept in your config" in said and publisher.asked == []
