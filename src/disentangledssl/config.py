@@ -31,7 +31,7 @@ SCREEN_SPLITS = ("scaffold", "leave_one_out")
 MULTIBENCH_SPLITS = ("given", "group_folds", "group_holdout")  # with validation
 # Which views of a set of MultiBench are sequences; a set that is not here has none.
 SEQUENCES = {name: (1, 2) for name in ("mosi", "mosei", "ur_funny", "mustard", "mustard_text")} | {"mimic": (2,)}
-HOURS = 24  # time steps of MIMIC
+HOURS = 24  # time steps of MIMIC, the only set whose code's width depends on them
 HEADS = 5  # of FactorCL, for a view
 NOISY_PAIRS = 1000  # with fewer, correlations of a sample reach 1 and its information has no bound
 
@@ -600,13 +600,15 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
         if split.kind == "given" and source != "multibench" and not config.is_own(dataset):
             problem = "given is of MultiBench and of your own data, whose sources say who is tested"
             yield mistake("split.kind", problem, "use another")
-        sequences = SEQUENCES.get(getattr(config.data[dataset].make, "set", ""), ())
+        make = config.data[dataset].make
+        sequences = SEQUENCES.get(getattr(make, "set", ""), ())
         if source == "multibench" and split.kind not in MULTIBENCH_SPLITS:
             problem, mend = f"{split.kind} is not of MultiBench", f"use one of {', '.join(MULTIBENCH_SPLITS)}"
             yield mistake("split.kind", problem, mend)
         elif sequences and split.kind != "given":
-            problem = f"{split.kind} would put clips of one speaker into training and test"
-            yield mistake("split.kind", problem, "use given, the split of the source")
+            yield mistake(
+                "split.kind", f"{split.kind} is not of {make.set}, whose source says who is tested", "use given"
+            )
         for view in sequences:
             one = getattr(family.scaling, f"view{view}")
             asked = [name for name in ("unit_norm", "clip_quantile", "clip") if getattr(one, name) not in (False, None)]
@@ -641,7 +643,6 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
         elif origin and "all" in [view["statistics"] for view in config.family(origin).scaling.model_dump().values()]:
             problem = f"{origin} is scaled by statistics of all rows, and this screen's would be among them"
             yield mistake("transfer_from", problem, "set its scaling to statistics: train")
-        make = config.data[dataset].make
         if getattr(make, "variant", None) == "noisy" and make.noise and make.n < NOISY_PAIRS:
             problem = f"{make.n} pairs are too few for the information plane"
             yield mistake("make.n", problem, f"use {NOISY_PAIRS} or more")
@@ -694,9 +695,9 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                     place = f"stages.{stage}.{item['loc'][0]}"
                     yield mistake(place, "is missing", "add it; config.yaml shows every setting")
                 continue
-            steps, heads = (getattr(settings.sequences, name, 0) or 1 for name in ("width", "heads"))
-            if steps % heads:
-                problem = f"{heads} do not divide the width {steps}"
+            between, heads = (getattr(settings.sequences, name, 0) or 1 for name in ("width", "heads"))
+            if between % heads:
+                problem = f"{heads} do not divide the width {between}"
                 undivided[problem] = mistake("training.sequences.heads", problem, f"use a multiple of {heads}")
             if stage == "factorcl" and source != "multibench":
                 problem = f"is not for a {source}, where zc and zs are measured: FactorCL has neither"
@@ -711,10 +712,9 @@ def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> It
                 mend = "say there what encodes them (config/README.md)"
                 undivided["null"] = mistake("training.sequences", f"is null, but {dataset} holds sequences", mend)
             elif sequences and not STAGES[stage].divided:
-                network = settings.sequences
-                put_out = HOURS * network.per_step if network.network == "gru" else network.width
+                put_out = settings.sequences.outputs(HOURS)
                 if put_out != settings.dimensions:
-                    code = f"the code of {stage} is what the {network.network} puts out, {put_out}"
+                    code = f"the code of {stage} is what the {settings.sequences.network} puts out, {put_out}"
                     problem = f"is {settings.dimensions}, but {code}"
                     yield mistake("training.dimensions", problem, f"use {put_out}", f"stages.{stage}.dimensions")
         yield from undivided.values()

@@ -47,6 +47,10 @@ class TransformerSettings(Strict):
     )
     augmentation: SequenceAugmentationSettings
 
+    def outputs(self, steps: int) -> int:
+        """Return how many numbers come out of a sequence of so many time steps (a width that is filled in)."""
+        return self.width
+
 
 class GruSettings(Strict):
     """GRU encoders of sequences (App. H.2; numbers from FactorCL's code for MIMIC)."""
@@ -55,6 +59,10 @@ class GruSettings(Strict):
     hidden: int = Field(ge=1, description="width of the state")
     per_step: int = Field(ge=1, description="numbers that each state is mapped to, those of all steps side by side")
     augmentation: SequenceAugmentationSettings
+
+    def outputs(self, steps: int) -> int:
+        """Return how many numbers come out of a sequence of so many time steps."""
+        return steps * self.per_step
 
 
 class TrainingSettings(Strict):

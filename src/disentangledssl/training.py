@@ -185,7 +185,7 @@ def _check_sequences(
         elif not method.takes_sequences:
             problem, mend = f"{name} reconstructs views without time steps only", f"set grids.{name} to null"
         else:
-            width = shape[0] * sequences.per_step if sequences.network == "gru" else sequences.width
+            width = sequences.outputs(shape[0])
             if not method.last_layer and width != settings.dimensions:
                 problem = f"{name} takes what the {sequences.network} puts out, {width} numbers, as its code"
                 mend = f"set training.dimensions, now {settings.dimensions}, to {width}"

@@ -5,6 +5,20 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
+from torch import nn
+
+
+def as_torch(stacked, run):
+    """Copy one run's network of linear layers and ReLU into torch's own, in float64."""
+    layers = []
+    for (inputs, outputs), weight, bias in zip(stacked.layers, stacked.weights, stacked.biases, strict=True):
+        layer = nn.Linear(inputs, outputs, dtype=torch.float64)
+        with torch.no_grad():
+            layer.weight.copy_(weight[run, :inputs, :outputs].T)
+            layer.bias.copy_(bias[run, 0, :outputs])
+        layers += [layer, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
 
 
 def encode(encoder, run, x):

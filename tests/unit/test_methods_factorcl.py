@@ -31,18 +31,7 @@ class Lone:
     """One run's networks as torch's own layers, which share no tensor with the stack; every pair is scored alone."""
 
     def __init__(self, method, run):
-        self.networks = {name: self.network(getattr(method, name), run) for name in method.trained}
-
-    @staticmethod
-    def network(stacked, run):
-        layers = []
-        for (inputs, outputs), weight, bias in zip(stacked.layers, stacked.weights, stacked.biases, strict=True):
-            layer = nn.Linear(inputs, outputs, dtype=torch.float64)
-            with torch.no_grad():
-                layer.weight.copy_(weight[run, :inputs, :outputs].T)
-                layer.bias.copy_(bias[run, 0, :outputs])
-            layers += [layer, nn.ReLU()]
-        return nn.Sequential(*layers[:-1])
+        self.networks = {name: literal.as_torch(getattr(method, name), run) for name in method.trained}
 
     def scores(self, critic, u, v):
         f = self.networks[f"critic_{critic}"]

@@ -12,6 +12,7 @@ import sys
 import time
 from types import SimpleNamespace
 
+import literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -313,18 +314,7 @@ class Reference(nn.Module):
     def __init__(self, stacked, run, beta, settings):
         super().__init__()
         self.beta, self.settings = beta, settings
-        self.encoders = nn.ModuleList(self.copy(encoder, run) for encoder in (stacked.zc1, stacked.zc2))
-
-    @staticmethod
-    def copy(encoder, run):
-        layers = []
-        for (inputs, outputs), weight, bias in zip(encoder.layers, encoder.weights, encoder.biases, strict=True):
-            linear = nn.Linear(inputs, outputs, dtype=torch.float64)
-            with torch.no_grad():
-                linear.weight.copy_(weight[run, :inputs, :outputs].T)
-                linear.bias.copy_(bias[run, 0, :outputs])
-            layers += [linear, nn.ReLU()]
-        return nn.Sequential(*layers[:-1])
+        self.encoders = nn.ModuleList(literal.as_torch(encoder, run) for encoder in (stacked.zc1, stacked.zc2))
 
     def loss(self, x, noise):
         means = [torch.nn.functional.normalize(e(view), dim=1) for e, view in zip(self.encoders, x, strict=True)]
@@ -381,7 +371,7 @@ def test_step1_is_the_plain_loop_with_torchs_adam_and_schedule(tiny, small):
         np.testing.assert_allclose(found, means, rtol=1e-6)
         assert feed.steps * settings.epochs >= 12
         for stacked, plain in zip((method.zc1, method.zc2), reference.encoders, strict=True):
-            copied = Reference.copy(stacked, run)
+            copied = literal.as_torch(stacked, run)
             for mine, theirs in zip(copied.parameters(), plain.parameters(), strict=True):
                 torch.testing.assert_close(mine, theirs, atol=1e-7, rtol=1e-5)
 
