@@ -72,6 +72,16 @@ def test_curves_and_bands_are_the_rows_of_the_table(drawn):
         assert at_ten == pytest.approx(sorted({round(100 * value - error, 6), round(100 * value + error, 6)}))
 
 
+def test_an_n_that_finds_every_molecule_is_not_drawn(drawn):
+    """A screen of ten molecules: the names would all point at one end."""
+    table = summary()
+    table.loc[table["metric"] == "top10", "mean"] = 1
+    figure, rows = drawn(table)
+    assert sorted(rows["n_best"].unique()) == list(figure.axes[0].get_xticks()) == [1, 5]
+    table.loc[table["metric"].isin(["top1", "top5"]), "mean"] = 1
+    assert sorted(drawn(table)[1]["n_best"].unique()) == list(TOP), "rather all than none"
+
+
 def test_random_is_grey_and_dashed_and_alone_so(drawn):
     figure, rows = drawn(summary())
     lines = dict(zip(rows["method"].unique(), figure.axes[0].lines, strict=True))

@@ -25,7 +25,10 @@ DASHES = ((0, (6, 1.5, 1, 1.5)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0,
 
 
 def select_rows(summary: pd.DataFrame) -> pd.DataFrame:
-    """Rows that are drawn, with their ``n_best`` (N) and ``label``; a baseline of several settings has their values."""
+    """Rows that are drawn, with their ``n_best`` (N) and ``label``; a baseline of several settings has their values.
+
+    Left out is an N that finds every molecule by every method.
+    """
     top = summary["metric"].fillna("").str.extract(r"^top(\d+)$")[0]
     drawn = (
         top.notna()
@@ -43,7 +46,9 @@ def select_rows(summary: pd.DataFrame) -> pd.DataFrame:
         for a, lam in zip(rows["a"], rows["lam"], strict=True)
     ]
     rows["label"] = rows["label"].str.replace("beta", r"$\beta$").where(~apart, rows["label"] + " " + settings)
-    return rows
+    # Where N is all molecules there are, every curve is at 100 % and no name could be told from another.
+    told = rows.groupby("n_best")["mean"].transform("min") < 1
+    return rows[told | ~told.any()]
 
 
 def plot(summary: Path, png: Path) -> None:
