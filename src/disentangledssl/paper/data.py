@@ -96,7 +96,8 @@ def departures(config: Config, full: Config, dataset: str) -> str:
     for key in ours:
         if key in theirs and ours[key] != theirs[key]:
             stage, _, name = key.rpartition("/")
-            differing.setdefault((name, f"{ours[key]} (full run: {theirs[key]})"), []).append(stage)
+            values = ("none" if one[key] is None else one[key] for one in (ours, theirs))
+            differing.setdefault((name, "{} (full run: {})".format(*values)), []).append(stage)
     stages = {key.rpartition("/")[0] for key in ours} - {""}
     said = []
     for (name, values), where in differing.items():

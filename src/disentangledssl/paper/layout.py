@@ -117,8 +117,8 @@ def paper_grid(table: int, cells: pd.DataFrame) -> Grid:
 
 def other_grid(table: int, others: pd.DataFrame, cells: pd.DataFrame) -> Grid:
     """Lay out what was measured on other data: one line a row."""
-    # The digits of a metric are those that the paper prints.
-    rounding = cells.groupby("metric")["rounding"].max()
+    # As many digits of a metric as the paper prints at the most: its data sets differ in scale.
+    rounding = cells.groupby("metric")["rounding"].min()
     several = others.groupby("dataset")["label"].nunique()
     rows = []
     for row in others.to_dict("records"):

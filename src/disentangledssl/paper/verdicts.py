@@ -97,7 +97,7 @@ def leads(one: Mean, other: Mean) -> tuple[str, bool]:
     Missing
         If either is of one seed.
     """
-    if math.isnan(one.std) or math.isnan(other.std):
-        raise Missing("fewer than two seeds, so no standard error")
     difference, error = one.value - other.value, math.hypot(one.error, other.error)
+    if math.isnan(error):
+        raise Missing(f"{difference:+.3g}, but fewer than two seeds, so no standard error")
     return f"{difference:+.3g} ± {error:.2g}", bool(above(difference, 2 * error))
