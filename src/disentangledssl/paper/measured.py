@@ -48,11 +48,7 @@ def read_measured(
     parts = [_multibench(table, path) for table, path in multibench.items()]
     parts += [_retrieval(path) for path in retrieval]
     parts += [part for path in reconstruction for part in _reconstruction(path)]
-    return (
-        pd.concat([pd.DataFrame(columns=COLUMNS), *parts], ignore_index=True)
-        if parts
-        else pd.DataFrame(columns=COLUMNS)
-    )
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
 
 
 def _multibench(table: int, path: Path) -> pd.DataFrame:
