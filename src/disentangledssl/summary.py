@@ -95,7 +95,11 @@ def _multibench(results: Path, dataset: str) -> str:
 
 def _paper(folder: Path) -> str:
     cells = Counter(row["verdict"] for row in _rows(folder / "comparison.csv"))
-    claims = Counter(row["verdict"] for row in _rows(folder / "claims.csv") if row["papers_data"] == "True")
+    # Neither what stand-ins say of them, nor a claim of ours.
+    on_papers = [
+        one for one in _rows(folder / "claims.csv") if one["papers_data"] == "True" and one["section"] != "ours"
+    ]
+    claims = Counter(row["verdict"] for row in on_papers)
     if not cells:
         return ""
     within = cells.pop("within uncertainty", 0)

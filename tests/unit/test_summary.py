@@ -63,10 +63,13 @@ def test_multibench_shows_rows_with_settings_and_widths_and_a_column_a_label(tmp
 
 def test_beside_the_paper_cells_and_claims_are_counted(tmp_path):
     cells = ["within uncertainty"] * 3 + ["differs: lower", "differs: higher", "not run", "inconsistent in the source"]
-    claims = [("True", "holds")] * 2 + [("True", "not testable"), ("False", "does not hold")]
+    claims = [("3.1", "True", "holds")] * 2 + [
+        ("3.1", "True", "not testable"), ("3.1", "False", "does not hold"), ("ours", "True", "holds"),
+    ]  # fmt: skip
     (tmp_path / "paper").mkdir()
     for name, lines in (
-        ("comparison", [["verdict"], *([one] for one in cells)]), ("claims", [["papers_data", "verdict"], *claims]),
+        ("comparison", [["verdict"], *([one] for one in cells)]),
+        ("claims", [["section", "papers_data", "verdict"], *claims]),
     ):  # fmt: skip
         with (tmp_path / "paper" / f"{name}.csv").open("w", newline="") as file:
             csv.writer(file).writerows(lines)
