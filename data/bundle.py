@@ -5,7 +5,8 @@
 ``OUT/lincs_cells``, ``OUT/cell_injury``, ``OUT/lincs_meta``, ``OUT/mfeat``, ``OUT/mustard_text`` and
 ``OUT/SHA256SUMS``.
 The same originals give the same bytes (under the same version of pyarrow). ``mustard_text.npz`` is an
-original itself: it cannot be made again from what is here, so it is checked and copied.
+original itself: it cannot be made again from what is here, so it is checked and copied. What ``data/paper``
+holds was typed by hand: it is only summed.
 """
 
 from __future__ import annotations

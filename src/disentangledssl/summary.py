@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +17,9 @@ SHOWN = {
 
 
 def summary(results: Path, simulations: Sequence[str], screens: Sequence[str], multibench: Sequence[str] = ()) -> str:
-    """Return a short text: accuracies of simulations and MultiBench, retrieval of screens, where the files are."""
+    """Return a short text: accuracies of simulations and MultiBench, retrieval of screens, the paper, the files."""
     parts = [_simulation(results / name) for name in simulations] + [_screen(results / name) for name in screens]
-    parts += [_multibench(results, name) for name in multibench]
+    parts += [*(_multibench(results, name) for name in multibench), _paper(results / "paper")]
     return "\n\n".join([*(part for part in parts if part), f"All tables and figures are in {results}/."])
 
 
@@ -90,3 +91,25 @@ def _multibench(results: Path, dataset: str) -> str:
     lines = [[name, width, *(cells.get(one, "") for one in labels)] for (name, width), cells in found.items()]
     head = ["", "width", *(f"y_{label}" for label in labels)]
     return f"{dataset}: {rows[0]['title']}: linear-probe accuracy on test pairs\n{_table(head, lines)}"
+
+
+def _paper(folder: Path) -> str:
+    cells = Counter(row["verdict"] for row in _rows(folder / "comparison.csv"))
+    # Neither what stand-ins say of them, nor a claim of ours.
+    on_papers = [
+        one for one in _rows(folder / "claims.csv") if one["papers_data"] == "True" and one["section"] != "ours"
+    ]
+    claims = Counter(row["verdict"] for row in on_papers)
+    if not cells:
+        return ""
+    within = cells.pop("within uncertainty", 0)
+    differ = sum(cells.pop(verdict, 0) for verdict in ("differs: higher", "differs: lower"))
+    lines = [
+        f"beside the paper, cells of Tables 1-5: {within + differ} compared "
+        f"({within} within uncertainty, {differ} differ)",
+        *(f"{count} {verdict}" for verdict, count in cells.items()),
+    ]
+    return (
+        f"{', '.join(lines)}\nbeside the paper, claims on its own data: {claims['holds']} hold, "
+        f"{claims['does not hold']} do not, {claims['not testable']} not testable by this run"
+    )

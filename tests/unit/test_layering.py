@@ -14,7 +14,8 @@ PACKAGE = REPOSITORY / "src" / "disentangledssl"
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
 LINES_OF_A_SCRIPT = 25
 # Imported whenever the Snakefile is parsed, on a cluster once a job.
-LIGHT = ["errors", "runs", "mistakes", "config", "plan", "settings", "codeversion", "summary", "sources.catalogue"]
+LIGHT = ["errors", "runs", "mistakes", "config", "plan", "settings", "codeversion", "summary", "sources.catalogue",
+         "paper.data"]  # fmt: skip
 HEAVY = ["torch", "pandas", "numpy", "pyarrow", "scipy", "sklearn", "matplotlib", "rdkit", "gensim", "h5py"]
 
 
@@ -61,6 +62,7 @@ ONLY = {
     "mistakes": {"pydantic", "yaml"},
     "config": {".mistakes", ".runs", ".settings", "pydantic", "yaml"},
     "sources.catalogue": {".mistakes", ".settings", "pydantic", "yaml"},
+    "paper.data": {".config"},
     "plan": {".codeversion", ".config", ".errors", ".runs", ".settings", "yaml"},
     "streams": {"torch"},
     "objectives": {"torch"},
@@ -77,7 +79,11 @@ ONLY = {
     },
 }
 NEVER = {
-    ("evaluation", "tables", "figures"): ("training", "methods", "decoders"),
+    ("evaluation", "tables", "figures"): ("training", "methods", "decoders", "paper"),
+    # From tables to what stands beside the paper, and from the comparison to the claims and the layout.
+    ("paper",): ("training", "methods", "evaluation", "decoders", "figures", "measurements"),
+    ("paper.published", "paper.measured", "paper.consistency"): ("paper.comparison", "paper.claims", "paper.layout"),
+    ("paper.comparison",): ("paper.claims", "paper.layout", "paper.verdicts"),
     ("measurements",): ("training",),
     ("contents", "hits", "maps", "targets"): ("training", "methods", "tables", "figures"),
     ("sources", "features", "splits", "screen_splits", "structures", "dataset"): (

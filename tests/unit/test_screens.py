@@ -55,7 +55,7 @@ def rows(step: dict[str, str]) -> tuple[int, int]:
 def test_bundled_files_are_those_of_the_list():
     lines = (DATA / "SHA256SUMS").read_text().splitlines()
     listed = dict(reversed(line.split("  ")) for line in lines)
-    for folder in (*CAP, "lincs_meta"):
+    for folder in (*CAP, "lincs_meta", "paper"):
         files = {path for path in (DATA / folder).iterdir() if path.suffix != ".md"}
         assert files and {path.relative_to(DATA).as_posix() for path in files} <= set(listed)
     for name, digest in listed.items():

@@ -59,3 +59,21 @@ def test_multibench_shows_rows_with_settings_and_widths_and_a_column_a_label(tmp
     assert lines[2].split("  ")[1] == "DisentangledSSL (both), beta 1, lam 0.001"
     assert lines[2].split()[-3:] == ["64", "0.750", "0.500"]
     assert not any("FOCAL" in line or "CLIP" in line for line in lines)
+
+
+def test_beside_the_paper_cells_and_claims_are_counted(tmp_path):
+    cells = ["within uncertainty"] * 3 + ["differs: lower", "differs: higher", "not run", "inconsistent in the source"]
+    claims = [("3.1", "True", "holds")] * 2 + [
+        ("3.1", "True", "not testable"), ("3.1", "False", "does not hold"), ("ours", "True", "holds"),
+    ]  # fmt: skip
+    (tmp_path / "paper").mkdir()
+    for name, lines in (
+        ("comparison", [["verdict"], *([one] for one in cells)]),
+        ("claims", [["section", "papers_data", "verdict"], *claims]),
+    ):  # fmt: skip
+        with (tmp_path / "paper" / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(lines)
+    first, second = (line for line in summary(tmp_path, [], []).splitlines() if line.startswith("beside the paper"))
+    assert first.endswith("5 compared (3 within uncertainty, 2 differ), 1 not run, 1 inconsistent in the source")
+    # What a stand-in says is no verdict on the paper's data.
+    assert second.endswith("2 hold, 0 do not, 1 not testable by this run")

@@ -16,11 +16,14 @@ import pytest
 import yaml
 
 SIMULATION_FIGURES = {"plot_figure4a": 1, "plot_figure4b": 1, "plot_figure7": 1, "plot_figure8": 1, "plot_recovery": 1}
+# What follows once, whatever changed: the comparison from tables of screens and MultiBench, the claims from all.
+BESIDE_THE_PAPER = {"compare_with_paper": 1, "lay_out_tables": 1, "decide_claims": 1}
 SIMULATION_TABLES = {"tabulate_probes": 1, "decide_claims": 1, **SIMULATION_FIGURES}
 SCREEN_RETRIEVAL = {"tabulate_retrieval": 1}
-SCREEN_TABLES = {**SCREEN_RETRIEVAL, "plot_retrieval_curves": 1}
+SCREEN_TABLES = {**SCREEN_RETRIEVAL, "plot_retrieval_curves": 1, **BESIDE_THE_PAPER}
 SCREEN_PICTURES = {"rank_shown_hits": 1, "plot_top_hits": 1}
-SCREEN_STEP2 = {"train_step2": 1, "measure_reconstruction": 1, "tabulate_reconstruction": 1, **SCREEN_PICTURES}
+SCREEN_DECODERS = {"measure_reconstruction": 1, "tabulate_reconstruction": 1, **BESIDE_THE_PAPER}
+SCREEN_STEP2 = {"train_step2": 1, **SCREEN_DECODERS, **SCREEN_PICTURES}
 SCREEN_CHOICE = {"select_beta": 1, "plot_beta_choice": 1, **SCREEN_STEP2}
 SIMULATION_STEP1 = {"train_step1": 1, "probe_representations": 1}
 SIMULATION_STEP2 = {"train_step2": 1, "probe_representations": 1}
@@ -61,8 +64,9 @@ BETA_TAKEN_OUT = "data: {simulation: {grids: {step1: {beta: [10]}, step2: {beta:
 
 
 def total(*parts: dict[str, int]) -> dict[str, int]:
-    """Sum of several counts."""
-    return dict(sum(map(Counter, parts), Counter()))
+    """Sum of several counts, of what stands beside the paper once."""
+    summed = dict(sum(map(Counter, parts), Counter()))
+    return summed | {rule: 1 for rule in BESIDE_THE_PAPER if rule in summed}
 
 
 # Promised times and the full config
@@ -105,7 +109,7 @@ def test_full_config_has_every_stage_of_every_data_set(fresh):
         "tabulate_contents": screens - 1, "measure_reference_contents": screens - 1, "plot_embedding_maps": screens - 1,
         "plot_figure4a": simulations, "plot_figure4b": 3, "plot_figure7": 1, "plot_figure8": 3, "plot_figure9": 1,
         "plot_recovery": simulations, "plot_information_plane": 1,
-        "decide_claims": 1, "join_screens": 1, "transfer_references": 1, "tabulate_transfer": 1,
+        **BESIDE_THE_PAPER, "check_paper": 1, "join_screens": 1, "transfer_references": 1, "tabulate_transfer": 1,
     }  # fmt: skip
     assert expected.items() <= counts.items()
     # Step 1 of a simulation: 13 betas x 3 seeds = one stack of 39. All that is trained is measured.
@@ -177,12 +181,16 @@ def test_figures_are_those_that_data_and_stages_are_enough_for(fresh, overlay):
         "simulation": {"figure4a", "figure4b", "figure7", "figure8", "recovery"},
     }
     assert tables_of_the_claims(result.output) == {
-        f"results/small/{name}/probes_summary.parquet" for name in ("simulation", "simulation_mixed")
+        *(
+            f"results/small/{name}/probes_summary.parquet"
+            for name in ("simulation", "simulation_mixed", "simulation_noisy")
+        ),
+        *(f"results/small/paper/{name}.parquet" for name in ("comparison", "other_data")),
     }
 
 
 def test_small_config_from_scratch(fresh):
-    everything = total(*SIMULATION, *SCREEN, SIMULATION_DATA, SCREEN_DATA, {"train_mol2vec": 1})
+    everything = total(*SIMULATION, *SCREEN, SIMULATION_DATA, SCREEN_DATA, {"train_mol2vec": 1, "check_paper": 1})
     assert fresh.plan() == everything
 
 
@@ -558,6 +566,14 @@ def test_changed_wording_of_errors_plans_nothing(finished_copy):
     for module in ("errors", "progress", "timings", "config", "plan", "runs", "settings"):
         change(finished_copy, module)
     assert finished_copy.plan() == {}
+
+
+def test_what_stands_beside_the_paper_is_planned_alone(finished_copy):
+    """The paper's numbers are inputs: a correction trains nothing."""
+    (finished_copy / "results/small/paper/claims.csv").unlink()
+    assert finished_copy.plan() == {"decide_claims": 1}
+    finished_copy.edit("data/paper/facts.csv", "LINCS,drugs,3315,3.3", "LINCS,drugs,3316,3.3")
+    assert finished_copy.plan() == {"check_paper": 1, **BESIDE_THE_PAPER}
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
@@ -16,6 +17,7 @@ sys.path.insert(0, str(REPOSITORY / "src"))
 try:
     from disentangledssl.config import SCREEN_SPLITS, STAGES, load_config
     from disentangledssl.errors import InputError
+    from disentangledssl.paper.data import departures, other_runs, paper_runs
     from disentangledssl.plan import Plan, code, presets_with, run_gb
     from disentangledssl.sources.catalogue import load_catalogue
     from disentangledssl.summary import summary
@@ -94,6 +96,8 @@ MULTIBENCH_FILES = {
     "mustard": (f"{D}/mustard/sarcasm.pkl", "multibench"),
     "mimic": (f"{D}/mimic/im.pk", "mimic"),
 }
+# What the paper prints.
+PUBLISHED = [f"data/paper/{name}.csv" for name in ("facts", "settings", *(f"table{n}" for n in range(1, 6)))]
 RXRX19A_METADATA = f"{D}/rxrx19a/RxRx19a-metadata.zip"
 PUBLISHED_MOL2VEC = f"{D}/mol2vec/model_300dim.pkl"
 MOL2VEC = f"{R}/mol2vec/{CONFIG.mol2vec.model}.parquet"
@@ -310,6 +314,22 @@ def summaries_of(variant):
     return [f"{R}/{name}/probes_summary.parquet" for name in found[:1]]
 
 
+def is_decoded(dataset):
+    """Whether a screen has representations of both kinds to decode (Tables 3 and 5)."""
+    return any((dataset, stage) in PLAN.stacks for stage in DECODED)
+
+
+def departures_of(datasets):
+    """In what the runs of these data sets differ from those of the full config, for who reads their numbers."""
+
+    def texts(wildcards):
+        full = load_config(yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8")), ["config.yaml"])
+        said = {name: departures(CONFIG, full, name) for name in datasets}
+        return {name: text for name, text in said.items() if text}
+
+    return texts
+
+
 def streams_of(wildcards):
     """The data set whose random streams a simulation is trained with: its own, or that which it is a reading of."""
     return next((base for base, names in READINGS.items() if wildcards.dataset in names), wildcards.dataset)
@@ -432,14 +452,14 @@ def simulation_outputs():
     for name in SIMULATIONS:
         outputs += [f"{R}/{name}/{table}.csv" for table in ("probes", "probes_summary")]
         outputs += [f"{R}/{name}/{figure}.png" for figure in figures_of(name)]
-    return outputs + ([f"{R}/claims.csv"] if SIMULATIONS else [])
+    return outputs
 
 
 def screen_outputs():
     """Everything that the config asks for of drug screens."""
     outputs = []
     for name in SCREENS:
-        tables = ["retrieval"] + ["reconstruction"] * any((name, stage) in PLAN.stacks for stage in DECODED)
+        tables = ["retrieval"] + ["reconstruction"] * is_decoded(name)
         tables += ["contents"] * (name in DESCRIBED)
         outputs += [f"{R}/{name}/{table}{kind}.csv" for table in tables for kind in ("", "_summary")]
         outputs.append(f"{R}/{name}/retrieval_differences.csv")
@@ -458,6 +478,14 @@ def multibench_outputs():
     """Everything that the config asks for of MultiBench and its stand-ins."""
     outputs = [f"{R}/{name}/{table}.csv" for name in MULTIBENCH for table in ("probes", "probes_summary")]
     return outputs + ([f"{R}/table1.csv", f"{R}/table4.csv"] if MULTIBENCH else [])
+
+
+def paper_outputs():
+    """What stands beside the paper; nothing where only the user's own data are run."""
+    if len(OWN) == len(CONFIG.datasets):
+        return []
+    tables = [f"{name}.csv" for name in ("comparison", "other_data", "consistency", "claims")]
+    return [f"{R}/paper/{name}" for name in [*tables, *(f"table{n}.md" for n in range(1, 6))]]
 
 
 def write_run_manifest():

@@ -3,9 +3,15 @@ from pathlib import Path
 from _job import job
 
 with job(snakemake):
-    from disentangledssl.paper import write_claims
+    from disentangledssl.paper.claims import write_claims
 
-    simulation, mixed = (
-        Path(files[0]) if files else None for files in (snakemake.input.simulation, snakemake.input.mixed)
+    given = snakemake.input
+    simulations = (Path(files[0]) if files else None for files in (given.simulation, given.mixed, given.noisy))
+    write_claims(
+        *simulations,
+        Path(given.comparison),
+        Path(given.other),
+        dict(zip(snakemake.params.screens, map(Path, given.differences), strict=True)),
+        snakemake.params.departures,
+        Path(snakemake.output.table).with_suffix(""),
     )
-    write_claims(simulation, mixed, Path(snakemake.output[0]))

@@ -1,18 +1,21 @@
-"""Beside the paper: each claim holds, fails or cannot be tested on tables made by hand, and at its threshold."""
+"""Claims about the simulation: each holds, fails or cannot be tested on tables made by hand, and at its threshold."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 
-from disentangledssl.files import write_table
-from disentangledssl.paper import BASELINES, FAILS, HOLDS, UNTESTABLE, simulation_claims, write_claims
+from disentangledssl.paper.simulation_claims import BASELINES, simulation_claims
+from disentangledssl.paper.verdicts import FAILS, HOLDS, UNTESTABLE
 from disentangledssl.runs import spell
 
 LABELS = ("s1", "c", "s2")
-STARTS, FALLS, JOINT1, ALL1, JOINT2, ALL2, LEFT1, LEFT2, COLLAPSE, RATIO, PLATEAU, LINEAR = range(12)
+(
+    BITS, STARTS, FALLS, JOINT1, ALL1, JOINT2, ALL2, LEFT1, LEFT2, CHANCE, COLLAPSE, FOCAL, RATIO, ATTENTION, PLATEAU,
+    LINEAR,
+) = EVERY = range(16)  # fmt: skip
+OF_MIXED = {RATIO, ATTENTION, PLATEAU}
 
 
 def points(method, code, *accuracies, std=0.001, n=3, metric="accuracy", **setting):
@@ -20,7 +23,7 @@ def points(method, code, *accuracies, std=0.001, n=3, metric="accuracy", **setti
     beta = setting.get("beta")
     return [
         {
-            "method": method, "stage": "reference" if method == "linear_cca" else method,
+            "dataset": "made_up", "method": method, "stage": "reference" if method == "linear_cca" else method,
             "beta": None if beta is None else spell(beta), "beta_value": beta, "a": setting.get("a"),
             "lam": setting.get("lam"), "representation": code, "label": label, "metric": metric, "mean": mean,
             "std": std, "n": n, "n_diverged": 3 - n,
@@ -67,7 +70,8 @@ def simulation(*, zc=None, zs=None, without=(), linear=(0.83, 0.50), baselines=W
     others = {name: {0.01: (0.72, 0.72, 0.72), 1: (0.66, 0.68, 0.66)} for name in BASELINES} | (zc_of or {})
     for name in BASELINES:
         setting = {} if name == "dmvae" else {"a": 1}
-        rows = rows + specific(name, baselines, **setting)
+        more = 0.05 if name == "focal" else 0  # shared information in its specific codes
+        rows = rows + specific(name, {lam: (own, c + more) for lam, (own, c) in baselines.items()}, **setting)
         for lam, values in others[name].items():
             rows = rows + points(name, "zc", *values, lam=lam, **setting)
     rows = rows + points("dmvae", "zc", 0.51, 0.58, 0.51, lam=100)  # collapsed
@@ -80,7 +84,7 @@ def simulation(*, zc=None, zs=None, without=(), linear=(0.83, 0.50), baselines=W
     return table(rows)
 
 
-RATIOS = {0: 20.0, 1: 40.0, 100: 80.0, 1000: 1.0}
+RATIOS = {0: 20.0, 1: 40.0, 10: 50.0, 100: 80.0, 1000: 1.0}
 FLAT = {0: 0.75, 1: 0.70, 3: 0.695, 10: 0.69, 30: 0.6, 1000: 0.5}
 
 
@@ -94,37 +98,60 @@ def mixed(ratios=RATIOS, flat=FLAT, second=None):
     return table(rows)
 
 
-def verdicts(simulation_table, mixed_table=None):
-    return [claim.verdict for claim in simulation_claims(simulation_table, mixed_table)]
+KEPT = {0: (30.0, 12.0), 1: (20.0, 10.0), 100: (5.0, 3.0)}
 
 
-def verdict(claim, simulation_table, mixed_table=None):
-    return verdicts(simulation_table, mixed_table)[claim]
+def noisy(curve=KEPT, **how):
+    """Bits that zc1 keeps of its own and of the other view, by beta."""
+    rows = []
+    for beta, kept in curve.items():
+        for label, bits in zip(("own", "other"), kept, strict=True):
+            (row,) = points(method_at(beta), "zc1", bits, metric="information", beta=beta, **how)
+            rows.append(row | {"label": label})
+    return table(rows)
+
+
+def verdicts(simulation_table, mixed_table=None, noisy_table=None):
+    return [claim.verdict for claim in simulation_claims(simulation_table, mixed_table, noisy_table)]
+
+
+def verdict(claim, simulation_table, mixed_table=None, noisy_table=None):
+    return verdicts(simulation_table, mixed_table, noisy_table)[claim]
+
+
+def undecided(found):
+    """Which claims are not testable, where all others hold."""
+    assert {one for one in found if one != UNTESTABLE} == {HOLDS}, found
+    return {claim for claim in EVERY if found[claim] == UNTESTABLE}
 
 
 # All of them
 
 
 def test_everything_holds_on_tables_as_the_paper_has_them():
-    claims = simulation_claims(simulation(), mixed())
-    assert [claim.verdict for claim in claims] == [HOLDS] * 12, claims
+    claims = simulation_claims(simulation(), mixed(), noisy())
+    assert [claim.verdict for claim in claims] == [HOLDS] * len(EVERY), claims
+    assert [claim for claim in EVERY if not claims[claim].papers_data] == [BITS]
+    assert {claim.our_dataset for claim in claims} == {"made_up"}
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_order_of_the_rows_decides_nothing(seed):
-    ordered = simulation(), mixed()
+    ordered = simulation(), mixed(), noisy()
     shuffled = [one.sample(frac=1, random_state=seed) for one in ordered]
     assert simulation_claims(*shuffled) == simulation_claims(*ordered)
 
 
 def test_each_claim_fails_where_its_numbers_are_turned_around():
     rising = {beta: tuple(1.3 - one for one in values) for beta, values in SHARED.items()}
-    worse = specific("disentangledssl", {0.01: (0.70, 0.60), 1: (0.69, 0.60)}, beta=1)
+    worse = specific("disentangledssl", {0.01: (0.70, 0.66), 1: (0.69, 0.66)}, beta=1)
     above = {name: {0.01: (0.60, 0.80, 0.60), 1: (0.58, 0.79, 0.58)} for name in BASELINES}
-    wrong = simulation(zc=shared(rising), zs=worse, linear=(0.60, 0.55), zc_of=above)
-    found = verdicts(wrong, mixed({0: 80.0, 1: 40.0, 100: 20.0, 1000: 30.0}, dict.fromkeys(FLAT, 0.7)))
+    wrong = simulation(zc=shared(rising), zs=worse, linear=(0.60, 0.59), zc_of=above)
+    ratios = {0: 80.0, 10: 40.0, 100: 20.0, 1000: 30.0}
+    gaining = {beta: (40 - own, 40 - other) for beta, (own, other) in KEPT.items()}
+    found = verdicts(wrong, mixed(ratios, dict.fromkeys(FLAT, 0.7)), noisy(gaining))
     # At collapse the method has no worse a point than DMVAE if its own first one is there.
-    assert [found[claim] for claim in range(12) if claim not in (STARTS, COLLAPSE)] == [FAILS] * 10
+    assert [found[claim] for claim in EVERY if claim not in (STARTS, COLLAPSE)] == [FAILS] * (len(EVERY) - 2)
     low = shared({0: (0.75, 0.50, 0.74), 1: (0.51, 0.60, 0.5)})
     assert verdict(STARTS, simulation(zc=low)) == verdict(COLLAPSE, simulation(zc=low)) == FAILS
 
@@ -133,37 +160,40 @@ def test_each_claim_fails_where_its_numbers_are_turned_around():
 
 
 def test_data_sets_that_were_not_run():
-    assert verdicts(None, None) == [UNTESTABLE] * 12
-    assert verdicts(simulation(), None) == [UNTESTABLE if claim in (RATIO, PLATEAU) else HOLDS for claim in range(12)]
-    assert verdict(RATIO, None, mixed()) == HOLDS and verdict(PLATEAU, None, mixed()) == UNTESTABLE
-    assert {claim.measured for claim in simulation_claims(None, None)} == {"the data set was not run"}
+    assert verdicts(None, None) == [UNTESTABLE] * len(EVERY)
+    assert undecided(verdicts(simulation(), None, noisy())) == OF_MIXED
+    assert undecided(verdicts(simulation(), mixed())) == {BITS}
+    found = verdicts(None, mixed(), noisy())
+    assert undecided(found) == set(EVERY) - {RATIO, ATTENTION, BITS}
+    claims = simulation_claims(None, None, None)
+    assert {claim.measured for claim in claims} == {"the data set was not run"}
+    assert {claim.our_dataset for claim in claims} == {None}
 
 
 def test_a_table_of_references_alone():
     alone = simulation()
     alone = alone[alone["method"] == "linear_cca"]
-    assert verdicts(alone, alone) == [UNTESTABLE] * 12
+    assert verdicts(alone, alone, alone) == [UNTESTABLE] * len(EVERY)
 
 
 @pytest.mark.parametrize(
     ("left_out", "claims"),
     [
-        ("jointopt", {JOINT1, JOINT2, ALL1, ALL2, LEFT1, LEFT2, LINEAR}),
+        ("jointopt", {JOINT1, JOINT2, ALL1, ALL2, LEFT1, LEFT2, FOCAL, LINEAR}),
         # "All baselines" is not said of two of them.
-        ("focal", {ALL1, ALL2, LEFT1, LEFT2, LINEAR}),
+        ("focal", {ALL1, ALL2, LEFT1, LEFT2, FOCAL, LINEAR}),
         ("dmvae", {ALL1, ALL2, LEFT1, LEFT2, LINEAR, COLLAPSE}),
         ("linear_cca", {LINEAR}),
     ],
 )
 def test_methods_that_were_not_run(left_out, claims):
-    found = verdicts(simulation(without=[left_out]), mixed())
-    assert {claim for claim in range(12) if found[claim] == UNTESTABLE} == claims
-    assert {found[claim] for claim in set(range(12)) - claims} == {HOLDS}
+    assert undecided(verdicts(simulation(without=[left_out]), mixed(), noisy())) == claims
 
 
 def test_one_seed_has_no_standard_error():
-    claims = simulation_claims(simulation(zc=shared(std=np.nan, n=1)), mixed())
-    assert [claim.verdict for claim in claims] == [UNTESTABLE] * 2 + [HOLDS] * 10
+    one = {"std": np.nan, "n": 1}
+    claims = simulation_claims(simulation(zc=shared(**one)), mixed(), noisy(**one))
+    assert undecided([claim.verdict for claim in claims]) == {BITS, STARTS, FALLS}
     assert claims[STARTS].measured == "fewer than two seeds, so no standard error, at beta 0"
     assert claims[FALLS].measured.endswith("at beta 0, 1, 100, 1000")
 
@@ -171,25 +201,24 @@ def test_one_seed_has_no_standard_error():
 def test_a_beta_of_which_every_seed_diverged_is_left_out():
     lost = shared({10: (np.nan,) * 3}, std=np.nan, n=0)
     tables = [simulation(zc=shared() + lost), simulation()]
-    first, second = (simulation_claims(one, mixed()) for one in tables)
+    first, second = (simulation_claims(one, mixed(), noisy()) for one in tables)
     assert first == second and {claim.verdict for claim in first} == {HOLDS}
 
 
 def test_one_setting_is_no_curve():
+    curves = {JOINT1, ALL1, JOINT2, ALL2}
     one = specific("disentangledssl", {1: (0.80, 0.51)}, beta=1)
-    found = verdicts(simulation(zs=one), mixed())
-    assert {claim for claim in range(12) if found[claim] == UNTESTABLE} == {JOINT1, ALL1, JOINT2, ALL2}
-    found = verdicts(simulation(baselines={1: (0.7, 0.6)}), mixed())
-    assert {claim for claim in range(12) if found[claim] == UNTESTABLE} == {JOINT1, ALL1, JOINT2, ALL2}
-    found = verdicts(simulation(zc=shared({1: SHARED[1]})), mixed())
-    assert {claim for claim in range(12) if found[claim] == UNTESTABLE} == {STARTS, FALLS, LEFT1, LEFT2, COLLAPSE}
+    assert undecided(verdicts(simulation(zs=one), mixed(), noisy())) == curves
+    assert undecided(verdicts(simulation(baselines={1: (0.7, 0.6)}), mixed(), noisy())) == curves
+    found = verdicts(simulation(zc=shared({1: SHARED[1]})), mixed(), noisy({0: KEPT[0]}))
+    assert undecided(found) == {BITS, STARTS, FALLS, LEFT1, LEFT2, CHANCE, COLLAPSE}
 
 
 def test_a_label_that_was_not_probed():
-    for label, claims in (("s2", {STARTS, FALLS, JOINT2, ALL2, LEFT2}), ("c", set(range(12)) - {RATIO})):
+    every = set(EVERY) - {RATIO, ATTENTION, BITS, CHANCE}
+    for label, claims in (("s2", {STARTS, FALLS, JOINT2, ALL2, LEFT2}), ("c", every)):
         both = [one[one["label"] != label] for one in (simulation(), mixed())]
-        found = verdicts(*both)
-        assert {claim for claim in range(12) if found[claim] == UNTESTABLE} == claims
+        assert undecided(verdicts(*both, noisy())) == claims
 
 
 def test_a_grid_too_coarse_for_a_plateau():
@@ -197,6 +226,7 @@ def test_a_grid_too_coarse_for_a_plateau():
     coarse = {beta: FLAT.get(beta, 0.5) for beta in (0, 1, 100)}
     assert verdict(PLATEAU, simulation(), mixed(flat=coarse)) == UNTESTABLE
     assert verdict(RATIO, None, mixed(ratios={0: 20.0, 1: 80.0})) == UNTESTABLE
+    assert verdict(ATTENTION, None, mixed(ratios={0: 20.0, 1: 80.0})) == UNTESTABLE
 
 
 def test_nothing_that_collapsed():
@@ -246,7 +276,7 @@ def test_a_point_is_covered_within_the_margin(own, c, expected):
 def test_two_points_do_not_cover_what_lies_between_them():
     """One is better on the one label, one on the other: none is as good in both."""
     curve = {0.01: (0.80, 0.60), 1: (0.70, 0.50)}
-    found = simulation_claims(simulation(zs=specific("disentangledssl", curve, beta=1)), None)
+    found = simulation_claims(simulation(zs=specific("disentangledssl", curve, beta=1)), None, None)
     assert found[JOINT1].verdict == FAILS
     assert found[JOINT1].measured.startswith("0 of 2 points are covered") and "ours 0.200" in found[JOINT1].measured
 
@@ -316,30 +346,40 @@ def test_linear_cca_is_above_the_best_point(c, expected):
     assert verdict(LINEAR, simulation(baselines=curve, zs=ours, linear=(0.80, c))) == expected
 
 
-# The file
+@pytest.mark.parametrize(("s1", "expected"), [(0.52, HOLDS), (0.5201, FAILS)])
+def test_free_of_specific_information_at_the_largest_beta(s1, expected):
+    curve = SHARED | {1000: (s1, 0.52, 0.50)}
+    assert verdict(CHANCE, simulation(zc=shared(curve))) == expected
 
 
-def write(path, rows: pd.DataFrame):
-    write_table(path, pa.Table.from_pandas(rows, preserve_index=False))
-    return path
+@pytest.mark.parametrize(("more", "expected"), [(0.0551, HOLDS), (0.055, FAILS)])
+@pytest.mark.parametrize("view", [1, 2])
+def test_focals_specific_codes_against_the_better_of_the_others(more, expected, view):
+    """The others' y_c is 0.54 in the mean; FOCAL's, 0.59, has to be above by more than the margin, in both views."""
+    rows = simulation()
+    rows = rows[(rows["method"] != "disentangledssl") | (rows["representation"] != f"zs{view}")]
+    c = 0.64 - more
+    ours = specific("disentangledssl", {0.01: (0.8, c), 1: (0.8, c)}, views=[view], beta=1)
+    assert verdict(FOCAL, pd.concat([rows, table(ours)])) == expected
 
 
-def test_the_csv_holds_every_claim_with_its_numbers(tmp_path):
-    paths = write(tmp_path / "simulation.parquet", simulation()), write(tmp_path / "mixed.parquet", mixed())
-    write_claims(*paths, tmp_path / "claims.csv")
-    rows = pd.read_csv(tmp_path / "claims.csv")
-    assert list(rows) == ["section", "claim", "criterion", "measured", "verdict"]
-    expected = [list(claim) for claim in simulation_claims(simulation(), mixed())]
-    assert rows.to_numpy().tolist() == expected
-    assert rows["claim"].is_unique and rows.notna().all().all()
-    assert rows["measured"][JOINT1] == "2 of 2 points are covered; largest y_s1 - y_c: ours 0.280, theirs 0.210"
-    assert rows["measured"][COLLAPSE] == "y_c: DMVAE 0.580, the method 0.520"
+@pytest.mark.parametrize(("ratio", "expected"), [(30.1, HOLDS), (30.0, FAILS)])
+def test_attention_to_the_pure_dimensions(ratio, expected):
+    assert verdict(ATTENTION, None, mixed(RATIOS | {10: ratio})) == expected
+    assert verdict(ATTENTION, None, mixed(RATIOS, second=RATIOS | {10: ratio})) == expected
 
 
-def test_the_csv_without_tables_and_of_one_seed(tmp_path):
-    write_claims(None, None, tmp_path / "claims.csv")
-    assert set(pd.read_csv(tmp_path / "claims.csv")["verdict"]) == {UNTESTABLE}
-    one_seed = simulation().assign(std=np.nan, n=1)
-    write_claims(write(tmp_path / "one.parquet", one_seed), None, tmp_path / "claims.csv")
-    found = pd.read_csv(tmp_path / "claims.csv")["verdict"].tolist()
-    assert found == [HOLDS if claim not in (STARTS, FALLS, RATIO, PLATEAU) else UNTESTABLE for claim in range(12)]
+@pytest.mark.parametrize("view", [0, 1])
+def test_information_about_both_views_falls(view):
+    rising = {beta: list(kept) for beta, kept in KEPT.items()}
+    rising[100][view] = rising[1][view] + 0.01
+    assert verdict(BITS, None, None, noisy(rising)) == FAILS
+    # Within two standard errors it is no rise.
+    assert verdict(BITS, None, None, noisy(rising, std=0.1)) == HOLDS
+
+
+def test_what_was_measured_is_said():
+    claims = simulation_claims(simulation(), mixed(), noisy())
+    assert claims[JOINT1].measured == "2 of 2 points are covered; largest y_s1 - y_c: ours 0.280, theirs 0.210"
+    assert claims[COLLAPSE].measured == "y_c: DMVAE 0.580, the method 0.520"
+    assert len({(claim.section, claim.claim) for claim in claims}) == len(claims)

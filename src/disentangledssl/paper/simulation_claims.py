@@ -1,24 +1,19 @@
-"""Beside the paper: its qualitative claims, each with a verdict computed from this run's tables.
+"""Claims about the simulation study (sec. 3.1, App. H.1), and what theory says that it can show.
 
-Every claim has a criterion that is written out in the table, with the numbers it was decided on. A claim that the
-tables at hand cannot decide is ``not testable``: a data set or a method that was not run, one seed where standard
-errors are asked for, one setting where a curve is. None is left out. Criteria are a choice: the paper argues from its
-figures.
+Every criterion is written out in the table, with the numbers it was decided on. Criteria are a choice: the paper argues
+from its figures.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from disentangledssl.files import atomic, read_table
+from disentangledssl.paper.verdicts import Data, Missing, Verdict, above, decide
 
-HOLDS, FAILS, UNTESTABLE = "holds", "does not hold", "not testable"
 BASELINES = ("jointopt", "focal", "dmvae")
 OURS = ("disentangledssl", "disentangledssl_beta0")
 LABELS = ("s1", "c", "s2")
@@ -26,121 +21,116 @@ COLLAPSED = 0.52  # accuracy on a specific label up to which a shared representa
 CLOSE = 0.005  # accuracies closer than this are level
 FLAT = 0.02  # a plateau moves by less
 RISE = 1.5  # a peak is so many times its surroundings
-DIGITS = 9  # to which numbers are compared: 0.8 - 0.795 is 0.005
+BEFORE_COLLAPSE = 10  # the beta at which the text sees the encoders on the pure dimensions
 
 
-class Verdict(NamedTuple):
-    """One row of the table."""
-
-    section: str
-    claim: str
-    criterion: str
-    measured: str
-    verdict: str
-
-
-class Missing(Exception):
-    """The tables lack what a claim is about."""
-
-
-def write_claims(simulation: Path | None, mixed: Path | None, out: Path) -> None:
-    """Write the verdicts on the claims about the simulation study (CSV).
+def simulation_claims(
+    simulation: pd.DataFrame | None, mixed: pd.DataFrame | None, noisy: pd.DataFrame | None
+) -> list[Verdict]:
+    """Decide every qualitative claim of sec. 3.1 and App. H.1, one of sec. 2.3.1, and one of ours.
 
     Parameters
     ----------
-    simulation, mixed : path or None
-        ``probes_summary.parquet`` of the entangled and of the mixed data; None where they were not run.
-    out : path
+    simulation, mixed, noisy : data frame or None
+        ``probes_summary.parquet`` of the entangled, the mixed and the noisy data; None where they were not run.
     """
-    tables = [None if path is None else read_table(path).to_pandas() for path in (simulation, mixed)]
-    with atomic(out) as part:
-        pd.DataFrame(simulation_claims(*tables)).to_csv(part, index=False)
-
-
-def simulation_claims(simulation: pd.DataFrame | None, mixed: pd.DataFrame | None) -> list[Verdict]:
-    """Decide every qualitative claim of sec. 3.1 and App. H.1, and one of ours.
-
-    Parameters
-    ----------
-    simulation, mixed : table or None
-        As :func:`write_claims` reads them.
-    """
+    entangled = Data("simulation", True, _name(simulation))
+    mixed_data = Data("simulation, mixed entanglement", True, _name(mixed))
+    noisy_data = Data("simulation, noisy (ours)", False, _name(noisy))
     verdicts = [
-        _decide(
-            "3.1, Fig. 4a",
-            "for low beta the shared representation holds shared and specific information",
+        decide(
+            "2.3.1, Prop. 2", "information about either view falls as beta grows", noisy_data,
+            "bits that zc1 keeps of its own and of the other view: fewer at the largest beta than at the smallest, and "
+            "no rise between neighbours, by more than two standard errors",
+            lambda: _information(noisy),
+        ),
+        decide(
+            "3.1, Fig. 4a", "for low beta the shared representation holds shared and specific information", entangled,
             "at the smallest beta all three accuracies are above 0.5 by more than two standard errors",
             lambda: _starts_high(simulation),
         ),
-        _decide(
-            "3.1, Fig. 4a",
-            "all accuracies of the shared representation fall as beta grows",
+        decide(
+            "3.1, Fig. 4a", "all accuracies of the shared representation fall as beta grows", entangled,
             "each label: lower at the largest beta than at the smallest, and no rise between neighbours, by more than "
             "two standard errors",
-            lambda: _falls(simulation),
+            lambda: _falls(_by_beta(simulation, "zc"), LABELS, "y_"),
         ),
-    ]
+    ]  # fmt: skip
     covers = f"each point of {{}} has one of the method's that is as good in both accuracies (within {CLOSE})"
     for view, others in itertools.product((1, 2), (("jointopt",), BASELINES)):
         joint = len(others) == 1
         verdicts.append(
-            _decide(
+            decide(
                 "3.1, Fig. 4b" if view == 1 else "H.1, Fig. 8",
                 f"zs{view}: step-wise beats joint" if joint else f"zs{view} lies to the bottom right of all baselines",
+                entangled,
                 f"y_s{view} against y_c: {covers.format('JointOpt' if joint else 'every baseline')}",
                 lambda view=view, others=others: _covers(simulation, f"zs{view}", others, high=f"s{view}", low="c"),
             )
         )
     verdicts += [
-        _decide(
+        decide(
             "H.1, Fig. 7",
             f"zc lies to the top left of all baselines on y_c against y_s{view}, except at collapse",
+            entangled,
             f"{covers.format('every baseline')}, points with y_s{view} up to {COLLAPSED} left out",
-            lambda view=view: _covers(simulation, "zc", BASELINES, high="c", low=f"s{view}", above=COLLAPSED),
+            lambda view=view: _covers(simulation, "zc", BASELINES, high="c", low=f"s{view}", above_low=COLLAPSED),
         )
         for view in (1, 2)
     ]
     return [
         *verdicts,
-        _decide(
-            "H.1, Fig. 7a",
-            "at collapse DMVAE is better",
+        decide(
+            "H.1, Fig. 7a", "at very large beta the shared representation is free of specific information", entangled,
+            f"at the largest beta y_s1 of zc is at most {COLLAPSED}",
+            lambda: _chance(simulation),
+        ),
+        decide(
+            "H.1, Fig. 7a", "at collapse DMVAE is better", entangled,
             f"best y_c among points of zc with y_s1 up to {COLLAPSED}: DMVAE above the method",
             lambda: _collapse(simulation),
         ),
-        _decide(
-            "H.1, Fig. 9a",
-            "mixed data: the weight ratio rises with beta, then falls to 1",
+        decide(
+            "H.3, Fig. 8", "FOCAL's specific representations hold shared information", entangled,
+            "y_c of zs1 and of zs2, mean over all settings: FOCAL's above the method's and JointOpt's, by more than "
+            f"{CLOSE}",
+            lambda: _holds_shared(simulation),
+        ),
+        decide(
+            "H.1, Fig. 9a", "mixed data: the weight ratio rises with beta, then falls to 1", mixed_data,
             f"both views: the largest value lies inside the grid and is above {RISE} times that of the smallest and "
             "that of the largest beta, which is below 2 (paper: about 20, nearly 80, 1)",
             lambda: _weight_ratio(mixed),
         ),
-        _decide(
-            "H.1, Fig. 9",
-            "mixed data: the learned information has a plateau in beta",
+        decide(
+            "H.1, Fig. 9a", f"mixed data: at beta {BEFORE_COLLAPSE} the encoders attend to pure dimensions", mixed_data,
+            f"both views: the weight ratio at beta {BEFORE_COLLAPSE} is above {RISE} times that of the smallest beta",
+            lambda: _attention(mixed),
+        ),
+        decide(
+            "H.1, Fig. 9", "mixed data: the learned information has a plateau in beta", mixed_data,
             f"somewhere over a factor of ten in beta y_c of zc1 moves by less than {FLAT}, after a fall and before "
             f"another by more than {FLAT}, and by less than on the entangled data",
             lambda: _plateau(mixed, simulation),
         ),
-        _decide(
-            "ours",
-            "linear CCA, a closed form, reaches what no trained method does",
+        decide(
+            "ours", "linear CCA, a closed form, reaches what no trained method does", entangled,
             "zs1, y_s1 - y_c: linear CCA above the best point of every trained method",
             lambda: _linear(simulation),
         ),
-    ]
+    ]  # fmt: skip
 
 
-def _decide(section: str, claim: str, criterion: str, test: Callable[[], tuple[str, bool]]) -> Verdict:
-    try:
-        measured, holds = test()
-    except Missing as missing:
-        return Verdict(section, claim, criterion, str(missing), UNTESTABLE)
-    return Verdict(section, claim, criterion, measured, HOLDS if holds else FAILS)
+def _name(summary: pd.DataFrame | None) -> str | None:
+    return None if summary is None else summary["dataset"].iloc[0]
 
 
 def _accuracies(
-    summary: pd.DataFrame | None, methods: Sequence[str], representation: str, labels: Sequence[str] = LABELS
+    summary: pd.DataFrame | None,
+    methods: Sequence[str],
+    representation: str,
+    labels: Sequence[str] = LABELS,
+    metric: str = "accuracy",
 ) -> pd.DataFrame:
     """One row a hyperparameter setting, columns ``(mean | error, label)``; settings that diverged are left out."""
     if summary is None:
@@ -148,7 +138,7 @@ def _accuracies(
     chosen = summary[
         summary["method"].isin(methods)
         & (summary["representation"] == representation)
-        & (summary["metric"] == "accuracy")
+        & (summary["metric"] == metric)
         & summary["mean"].notna()
     ]
     if chosen.empty:
@@ -167,17 +157,19 @@ def _accuracies(
     return table
 
 
-def _by_beta(summary: pd.DataFrame | None, representation: str, labels: Sequence[str] = LABELS) -> pd.DataFrame:
-    table = _accuracies(summary, OURS, representation, labels)
+def _by_beta(
+    summary: pd.DataFrame | None, representation: str, labels: Sequence[str] = LABELS, metric: str = "accuracy"
+) -> pd.DataFrame:
+    table = _accuracies(summary, OURS, representation, labels, metric)
     table = table[table.index.get_level_values("lam") == -1].droplevel(["method", "a", "lam"]).sort_index()
     if len(table) < 2:
         raise Missing("fewer than two values of beta")
     return table
 
 
-def _errors(table: pd.DataFrame) -> pd.DataFrame:
+def _errors(table: pd.DataFrame, labels: Sequence[str] = LABELS) -> pd.DataFrame:
     """Standard errors, which one seed does not have."""
-    errors = table["error"][[*LABELS]]
+    errors = table["error"][[*labels]]
     unknown = errors.index[errors.isna().any(axis=1)]
     if len(unknown):
         raise Missing(f"fewer than two seeds, so no standard error, at beta {', '.join(f'{one:g}' for one in unknown)}")
@@ -188,23 +180,23 @@ def _starts_high(summary: pd.DataFrame | None) -> tuple[str, bool]:
     first = _by_beta(summary, "zc").iloc[:1]
     mean, error = first["mean"].iloc[0], _errors(first).iloc[0]
     said = ", ".join(f"y_{label} {mean[label]:.3f}" for label in LABELS)
-    return f"beta {first.index[0]:g}: {said}", all(_above(mean[label] - 0.5, 2 * error[label]) for label in LABELS)
+    return f"beta {first.index[0]:g}: {said}", all(above(mean[label] - 0.5, 2 * error[label]) for label in LABELS)
 
 
-def _falls(summary: pd.DataFrame | None) -> tuple[str, bool]:
-    table = _by_beta(summary, "zc")
-    errors, said, holds = _errors(table), [], True
-    for label in LABELS:
+def _falls(table: pd.DataFrame, labels: Sequence[str], prefix: str) -> tuple[str, bool]:
+    errors, said, holds = _errors(table, labels), [], True
+    for label in labels:
         mean, error = table["mean"][label].to_numpy(), errors[label].to_numpy()
         rises = np.diff(mean)
-        falls = _above(mean[0] - mean[-1], 2 * np.hypot(error[0], error[-1]))
-        holds &= bool(falls and not _above(rises, 2 * np.hypot(error[1:], error[:-1])).any())
-        said.append(f"y_{label}: {mean[0]:.3f} to {mean[-1]:.3f}, largest rise {max(rises.max(), 0):.3f}")
+        falls = above(mean[0] - mean[-1], 2 * np.hypot(error[0], error[-1]))
+        holds &= bool(falls and not above(rises, 2 * np.hypot(error[1:], error[:-1])).any())
+        said.append(f"{prefix}{label}: {mean[0]:.3f} to {mean[-1]:.3f}, largest rise {max(rises.max(), 0):.3f}")
     return "; ".join(said), holds
 
 
-def _above(value, bound):
-    return np.round(value - bound, DIGITS) > 0
+def _information(summary: pd.DataFrame | None) -> tuple[str, bool]:
+    labels = ("own", "other")
+    return _falls(_by_beta(summary, "zc1", labels, "information"), labels, "bits of the view, ")
 
 
 def _covers(
@@ -214,7 +206,7 @@ def _covers(
     *,
     high: str,
     low: str,
-    above: float = 0.0,
+    above_low: float = 0.0,
 ) -> tuple[str, bool]:
     ours = _accuracies(summary, OURS, representation, (high, low))["mean"]
     each = [_accuracies(summary, (name,), representation, (high, low))["mean"] for name in others]
@@ -222,12 +214,12 @@ def _covers(
         if len(points) < 2:
             raise Missing(f"fewer than two settings of {name}")
     theirs = pd.concat(each)
-    theirs = theirs[_above(theirs[low], above)]
+    theirs = theirs[above(theirs[low], above_low)]
     if theirs.empty:
-        raise Missing(f"no point of {' or '.join(others)} has y_{low} above {above}")
+        raise Missing(f"no point of {' or '.join(others)} has y_{low} above {above_low}")
     behind = theirs[high].to_numpy()[:, None] - ours[high].to_numpy()
     beyond = ours[low].to_numpy() - theirs[low].to_numpy()[:, None]
-    covered = ~(_above(behind, CLOSE) | _above(beyond, CLOSE)).all(axis=1)
+    covered = ~(above(behind, CLOSE) | above(beyond, CLOSE)).all(axis=1)
     best = [(points[high] - points[low]).max() for points in (ours, theirs)]
     said = (
         f"{int(covered.sum())} of {len(theirs)} points are covered; largest y_{high} - y_{low}: "
@@ -242,33 +234,68 @@ def _linear(summary: pd.DataFrame | None) -> tuple[str, bool]:
         table = _accuracies(summary, methods, "zs1", ("s1", "c"))["mean"]
         best[methods[0]] = (table["s1"] - table["c"]).max()
     said = ", ".join(f"{name} {value:.3f}" for name, value in best.items())
-    return said, bool(_above(best.pop("linear_cca"), max(best.values())))
+    return said, bool(above(best.pop("linear_cca"), max(best.values())))
 
 
 def _collapse(summary: pd.DataFrame | None) -> tuple[str, bool]:
     best = []
     for methods in (("dmvae",), OURS):
         table = _accuracies(summary, methods, "zc", ("s1", "c"))["mean"]
-        inside = table[~_above(table["s1"], COLLAPSED)]["c"]
+        inside = table[~above(table["s1"], COLLAPSED)]["c"]
         if inside.empty:
             raise Missing(f"no point of {methods[0]} has y_s1 up to {COLLAPSED}")
         best.append(inside.max())
-    return f"y_c: DMVAE {best[0]:.3f}, the method {best[1]:.3f}", bool(_above(*best))
+    return f"y_c: DMVAE {best[0]:.3f}, the method {best[1]:.3f}", bool(above(*best))
+
+
+def _chance(summary: pd.DataFrame | None) -> tuple[str, bool]:
+    last = _by_beta(summary, "zc", ("s1",)).iloc[-1]
+    value = last["mean"]["s1"]
+    return f"beta {last.name:g}: y_s1 {value:.3f}", not above(value, COLLAPSED)
+
+
+def _holds_shared(summary: pd.DataFrame | None) -> tuple[str, bool]:
+    said, holds = [], True
+    for view in (1, 2):
+        found = [
+            _accuracies(summary, one, f"zs{view}", ("c",))["mean"]["c"] for one in (("focal",), OURS, ("jointopt",))
+        ]
+        focal, *others = (values.mean() for values in found)
+        holds &= bool(above(focal - max(others), CLOSE))
+        said.append(f"zs{view}: FOCAL {focal:.3f}, the method {others[0]:.3f}, JointOpt {others[1]:.3f}")
+    return "; ".join(said), holds
+
+
+def _ratios(summary: pd.DataFrame | None, view: int) -> pd.Series:
+    """Weight ratio of a view by beta."""
+    if summary is None:
+        raise Missing("the data set was not run")
+    ours = summary["method"].isin(OURS) & (summary["representation"] == f"zc{view}")
+    rows = summary[ours & (summary["metric"] == "weight_ratio") & summary["mean"].notna()]
+    return rows.set_index("beta_value")["mean"].sort_index()
+
+
+def _attention(summary: pd.DataFrame | None) -> tuple[str, bool]:
+    said, holds = [], True
+    for view in (1, 2):
+        ratio = _ratios(summary, view)
+        if BEFORE_COLLAPSE not in ratio.index or ratio.index[0] == BEFORE_COLLAPSE:
+            raise Missing(f"no weight ratio of x{view} at beta {BEFORE_COLLAPSE} and at a smaller one")
+        first, there = ratio.iloc[0], ratio[BEFORE_COLLAPSE]
+        holds &= bool(above(there, RISE * first))
+        said.append(f"x{view}: {there:.1f} at beta {BEFORE_COLLAPSE}, {first:.1f} at {ratio.index[0]:g}")
+    return "; ".join(said), holds
 
 
 def _weight_ratio(summary: pd.DataFrame | None) -> tuple[str, bool]:
-    if summary is None:
-        raise Missing("the data set was not run")
-    ours = summary["method"].isin(OURS)
-    rows = summary[ours & (summary["metric"] == "weight_ratio") & summary["mean"].notna()]
     said, holds = [], True
     for view in (1, 2):
-        ratio = rows[rows["representation"] == f"zc{view}"].set_index("beta_value")["mean"].sort_index()
+        ratio = _ratios(summary, view)
         if len(ratio) < 3:
             raise Missing(f"fewer than three values of beta with a weight ratio of x{view}")
         first, last, peak = ratio.iloc[0], ratio.iloc[-1], ratio.idxmax()
         inside = ratio.index[0] < peak < ratio.index[-1]
-        holds &= bool(inside and _above(ratio[peak], RISE * max(first, last)) and _above(2, last))
+        holds &= bool(inside and above(ratio[peak], RISE * max(first, last)) and above(2, last))
         said.append(
             f"x{view}: {first:.1f} at beta {ratio.index[0]:g}, {ratio[peak]:.1f} at {peak:g}, {last:.2f} at the end"
         )
@@ -287,7 +314,7 @@ def _plateau(mixed: pd.DataFrame | None, entangled: pd.DataFrame | None) -> tupl
         inside, other = flat[low:high], beside[low:high]
         falls = flat.iloc[0] - inside.mean(), inside.mean() - flat.iloc[-1]
         move, moved = inside.max() - inside.min(), other.max() - other.min()
-        holds = bool(_above(FLAT, move) and _above(min(falls), FLAT) and _above(moved, move))
+        holds = bool(above(FLAT, move) and above(min(falls), FLAT) and above(moved, move))
         moves.append((not holds, move, moved, low, high))
     fails, move, moved, low, high = min(moves)
     said = f"beta {low:g} to {high:g}: y_c moves by {move:.3f}, on the entangled data by {moved:.3f}"

@@ -1,0 +1,101 @@
+"""Which of our data sets are the paper's, and in what a run departs from the full one."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from disentangledssl.config import load_config
+from disentangledssl.paper.data import NEEDS, departures, other_runs, paper_runs
+from disentangledssl.sources.catalogue import load_catalogue
+
+REPOSITORY = Path(__file__).parents[2]
+FULL = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+
+
+def merged(base, over):
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        base[key] = merged(base[key], value) if both else value
+    return base
+
+
+def config(**over):
+    return load_config(merged(copy.deepcopy(FULL), over), ["config.yaml"])
+
+
+def own(folder):
+    return {"source": "screen", "make": {"screen": "own", "path": str(folder)}}
+
+
+def test_the_full_config_runs_none_of_the_papers_own_data_and_says_what_each_needs():
+    found = paper_runs(config())
+    assert list(found) == list(NEEDS) and all(one["dataset"] is None for one in found.values())
+    assert all(NEEDS[name] in one["reason"] for name, one in found.items())
+
+
+def test_needs_are_those_of_the_table_of_sources():
+    sources = load_catalogue(REPOSITORY / FULL["downloads"]["table"]).table.sources
+    groups = {"MIMIC": "mimic", "MOSEI": "mosei", "MOSI": "mosi", "UR-FUNNY": "ur_funny", "MUSTARD": "mustard"}
+    for name, group in groups.items():
+        said = "on request" if sources[group].ask else "terms accepted" if sources[group].accept else "downloaded"
+        assert said in NEEDS[name], name
+
+
+def test_the_nearest_route_stands_for_a_screen_whatever_the_order():
+    for datasets in (["lincs", "lincs_curated"], ["lincs_curated", "lincs"]):
+        found = config(datasets=datasets)
+        assert paper_runs(found)["LINCS"] == {"dataset": "lincs_curated", "reason": None}
+        assert other_runs(found) == {"lincs": "the paper's LINCS is set beside lincs_curated"}
+    assert paper_runs(config(datasets=["lincs"]))["LINCS"]["dataset"] == "lincs"
+
+
+def test_other_features_than_the_papers_do_not_stand_for_it():
+    found = config(datasets=["rxrx19a"])
+    run = paper_runs(found)["RXRX19a"]
+    assert run["dataset"] is None and run["reason"].startswith("run as rxrx19a alone, which departs")
+    assert other_runs(found) == {"rxrx19a": "other measurements than the paper's RXRX19a"}
+    assert (
+        paper_runs(config(datasets=["rxrx19a", "rxrx19a_cellprofiler"]))["RXRX19a"]["dataset"] == "rxrx19a_cellprofiler"
+    )
+
+
+def test_stand_ins_and_own_data_are_named_as_such(tmp_path):
+    found = config(datasets=["simulation", "mfeat", "mosi", "lincs_consensus", "mine"], data={"mine": own(tmp_path)})
+    assert other_runs(found) == {
+        "mfeat": "stands in for the paper's data", "lincs_consensus": "stands in for the paper's data",
+        "mine": "your own data",
+    }  # fmt: skip
+    assert [name for name, one in paper_runs(found).items() if one["dataset"]] == ["MOSI"]
+
+
+@pytest.mark.parametrize(
+    ("over", "dataset", "expected"),
+    [
+        ({}, "simulation", ""),
+        ({"device": "cpu", "stack_size": 3}, "simulation", ""),
+        ({"families": {"simulation": {"seeds": [0]}}}, "simulation_mixed", ""),
+        ({"data": {"simulation": {"make": {"n": 400}}}}, "simulation", "data.n 400 (full run: 90000)"),
+        ({"training": {"batch_size": 64}}, "simulation", "batch_size 64 (full run: 256)"),
+        ({"stages": {"step2": {"epochs": 6}}}, "simulation", "epochs of step2 6 (full run: 30)"),
+        ({"stages": {"dmvae": {"epochs": 6}}}, "mosi", ""),
+        (
+            {"families": {"screen": {"split": {"use_folds": 1}}}},
+            "lincs_consensus",
+            "split.use_folds 1 (full run: none)",
+        ),
+        ({"datasets": ["lincs"], "retrieval": {"pool": "valtest"}}, "lincs", "retrieval.pool valtest (full run: test)"),
+        ({"retrieval": {"bootstrap": 10}}, "lincs", ""),
+        ({"datasets": ["lincs"], "retrieval": {"pool": "valtest"}}, "mosi", ""),
+    ],
+)
+def test_departures_from_the_full_run(over, dataset, expected):
+    assert departures(config(**over), config(), dataset) == expected
+
+
+def test_a_data_set_that_the_full_config_does_not_define(tmp_path):
+    found = config(datasets=["mine"], data={"mine": own(tmp_path)})
+    assert departures(found, config(), "mine") == "a data set of this config's own"
