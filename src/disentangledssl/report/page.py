@@ -64,9 +64,9 @@ def write_report(
     results = out.parent
     manifest, steps = read_json(results / "manifest.json"), read_json(results / "workflow.json")
     data = [_data_set(results, name, kind) for name, kind in kinds.items()]
-    jobs = {name: step["jobs"] for name, step in steps.items()}
+    # The page itself is under way, and below everything.
+    jobs = {name: step["jobs"] for name, step in steps.items() if name != "report"}
     measured = {name: times.total([Path(job["benchmark"]) for job in one]) for name, one in jobs.items()}
-    drawn = {name: set(step["after"]) for name, step in steps.items() if name != "report"}
     text = _template().render(
         name=results.name,
         version=manifest["disentangledssl"],
@@ -75,10 +75,10 @@ def write_report(
         run_table=_table(list(runs)),
         data=data,
         stand_ins=[one["name"] for one in data if one["stand_in"]],
-        graph=graph.draw(drawn, {name: len(one) for name, one in jobs.items()}),
+        graph=graph.draw({name: set(steps[name]["after"]) for name in jobs}, {name: len(jobs[name]) for name in jobs}),
         padding=graph.PADDING,
         line_height=graph.LINE,
-        step_table=_table([{"rule": name, "jobs": len(jobs[name]), "reads what these make": ", ".join(step["after"])}
+        step_table=_table([{"rule": name, "jobs": len(step["jobs"]), "reads what these make": ", ".join(step["after"])}
                            for name, step in steps.items()]),
         time_table=_table([_time_row("rule", name, one) for name, one in measured.items()]),
         data_time_table=_table(_by_data_set(jobs)),
@@ -191,20 +191,27 @@ def _image(path: Path) -> dict[str, Any]:
     width, height = struct.unpack(">II", content[16:24])
     at = content.find(b"pHYs")
     # Pixels a metre, where the file says; else as many as a screen has.
-    scale = ENLARGED * INCH / (struct.unpack(">I", content[at + 4 : at + 8])[0] * 0.0254) if at > 0 else 1
+    scale = INCH / (struct.unpack(">I", content[at + 4 : at + 8])[0] * 0.0254) if at > 0 else 1
     return {
         "image": f"data:image/png;base64,{base64.b64encode(content).decode()}",
-        "width": round(width * scale),
-        "height": round(height * scale),
+        "drawn": round(width * scale),
+        "width": round(ENLARGED * width * scale),
+        "height": round(ENLARGED * height * scale),
     }
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> table.Table:
     """Show rows of our own: all of them, and every column."""
     head = list(rows[0]) if rows else []
-    columns = [table.Column(name, "", all(isinstance(row[name], int | float) for row in rows), False) for name in head]
+    columns = [table.Column(name, "", _kind([row[name] for row in rows])) for name in head]
     cells = [[table.Cell(_spell(row[name]), "", "") for name in head] for row in rows]
     return table.Table(columns, cells, len(rows), [], [], {}, [], {})
+
+
+def _kind(values: Sequence[Any]) -> str:
+    if all(isinstance(value, int | float) for value in values):
+        return "number"
+    return "word" if all(len(value) <= table.WORD for value in values) else "text"
 
 
 def _spell(value: Any) -> str:
@@ -214,7 +221,7 @@ def _spell(value: Any) -> str:
 def _time_row(kind: str, name: str, one: times.Times) -> dict[str, Any]:
     return {
         kind: name, "jobs": one.jobs, "measured": one.measured, "seconds": one.seconds, "CPU seconds": one.cpu_seconds,
-        "of the seconds: starting, loading, writing": one.around_seconds, "most memory of a job, MB": round(one.memory),
+        "around the work": one.around_seconds, "memory, MB": round(one.memory),
     }  # fmt: skip
 
 

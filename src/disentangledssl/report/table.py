@@ -1,7 +1,7 @@
 """A CSV file as the page shows it: what tells its rows apart in columns, what is in every row said once.
 
 A table of too many rows is cut down to what is read first (``READ_FIRST``); if that does not do, its columns are
-described instead. Either way the page links to the file, which holds every digit.
+described instead; one with verdicts is always shown whole. The page links to the file, which holds every digit.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from disentangledssl.report.columns import DESCRIPTIONS
 MOST_ROWS = 150
 MOST_VALUES = 10  # that a description of a column lists
 SHORT = 5  # characters of a number that is shown as it is written
+WORD = 32  # characters that are not broken into lines
 # By file: the rows of a table too long to be shown that are read first, as values of its columns.
 PAPERS_RANKING = {"direction": ["phenotype_to_molecule"], "replicates": ["single"], "cell_line": [""]}
 READ_FIRST = {
@@ -26,17 +27,18 @@ READ_FIRST = {
     "contents_summary": {"metric": ["balanced_accuracy", "r2"]},
     "transfer": PAPERS_RANKING | {"unit": ["per_molecule"], "metric": ["mrr", "top1", "top5", "top10"]},
 }
+# An id is left out where its name stands beside it.
+IDS = {"method": "method_label", "other": "other_label"}
 GOOD = ("holds", "within uncertainty", "consistent")
 BAD = ("does not hold", "differs: higher", "differs: lower", "inconsistent")
 
 
 class Column(NamedTuple):
-    """A column: its name, what it means, whether it holds numbers, or verdicts."""
+    """A column: its name, what it means, and what it holds: ``number``, ``verdict``, ``word``, or longer ``text``."""
 
     name: str
     meaning: str
-    numbers: bool
-    verdicts: bool
+    kind: str
 
 
 class Cell(NamedTuple):
@@ -95,20 +97,26 @@ def show_table(name: str, head: Sequence[str], rows: Sequence[Sequence[str]]) ->
         for row in rows:
             word = row[head.index("verdict")]
             verdicts[word] = verdicts.get(word, 0) + 1
-    if total > MOST_ROWS and name in READ_FIRST:
+    short = total <= MOST_ROWS or bool(verdicts)
+    if not short and name in READ_FIRST:
         picked = {column: values for column, values in READ_FIRST[name].items() if column in head}
-        places = {head.index(column): values for column, values in picked.items()}
-        rows = [row for row in rows if all(row[place] in values for place, values in places.items())]
+        wanted = {head.index(column): values for column, values in picked.items()}
+        rows = [row for row in rows if all(row[place] in values for place, values in wanted.items())]
     columns = [_column(title, [row[place] for row in rows]) for place, title in enumerate(head)]
-    if len(rows) > MOST_ROWS:
+    if not short and len(rows) > MOST_ROWS:
         contents = [Content(column, _values(column, [row[place] for row in rows]))
                     for place, column in enumerate(columns)]  # fmt: skip
         return Table(columns, [], total, [], [], picked, contents, verdicts)
+    places = [place for place, title in enumerate(head) if IDS.get(title) not in head]
     distinct = [{row[place] for row in rows} for place in range(len(head))]
-    empty = [place for place in range(len(head)) if distinct[place] <= {""}]
+    empty = [place for place in places if distinct[place] <= {""}]
     # Of a single row everything is in every row.
-    common = [place for place in range(len(head)) if len(rows) > 1 and len(distinct[place]) == 1 and place not in empty]
-    kept = [place for place in range(len(head)) if place not in empty and place not in common]
+    common = [place for place in places if len(rows) > 1 and len(distinct[place]) == 1 and place not in empty]
+    kept = [place for place in places if place not in empty and place not in common]
+    for place in [place for place in kept if head[place] == "verdict"]:
+        # It is not to be looked for behind all that it rests on.
+        kept.remove(place)
+        kept.insert(1, place)
     shown = [[_cell(columns[place], row[place]) for place in kept] for row in rows]
     return Table(
         [columns[place] for place in kept],
@@ -124,8 +132,13 @@ def show_table(name: str, head: Sequence[str], rows: Sequence[Sequence[str]]) ->
 
 def _column(name: str, values: Sequence[str]) -> Column:
     filled = [value for value in values if value]
-    numbers = bool(filled) and all(map(_is_number, filled))
-    return Column(name, DESCRIPTIONS.get(name, ""), numbers, name.startswith("verdict"))
+    if name.startswith("verdict"):
+        kind = "verdict"
+    elif filled and all(map(_is_number, filled)):
+        kind = "number"
+    else:
+        kind = "word" if all(len(value) <= WORD for value in filled) else "text"
+    return Column(name, DESCRIPTIONS.get(name, ""), kind)
 
 
 def _is_number(text: str) -> bool:
@@ -137,9 +150,9 @@ def _is_number(text: str) -> bool:
 
 
 def _cell(column: Column, text: str) -> Cell:
-    if column.verdicts:
+    if column.kind == "verdict":
         return Cell(text, "", "good" if text in GOOD else "bad" if text in BAD else "open")
-    if column.numbers and len(text) > SHORT:
+    if column.kind == "number" and len(text) > SHORT:
         shown = _round(text)
         return Cell(shown, text if shown != text else "", "")
     return Cell({"True": "yes", "False": "no"}.get(text, text), "", "")
@@ -165,7 +178,7 @@ def _values(column: Column, values: Sequence[str]) -> str:
         return "empty"
     if len(distinct) <= MOST_VALUES:
         return ", ".join(_cell(column, value).text for value in distinct) + gaps
-    if column.numbers:
+    if column.kind == "number":
         least, most = (_cell(column, value).text for value in (min(filled, key=float), max(filled, key=float)))
         return f"{len(distinct)} values from {least} to {most}{gaps}"
     return f"{len(distinct)} values, for example {distinct[0]}{gaps}"
