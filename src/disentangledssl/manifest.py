@@ -32,6 +32,11 @@ def write_manifest(path: Path, config: dict[str, Any], repository: Path) -> None
     )
 
 
+def write_steps(path: Path, steps: dict[str, Any]) -> None:
+    """Write which rules a run is made of, what each reads, and its jobs, when the run starts."""
+    write_json(path, steps)
+
+
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)

@@ -11,7 +11,7 @@ import yaml
 from disentangledssl.codeversion import code_version
 from disentangledssl.config import HEADS, SELECTED, STAGES, Config
 from disentangledssl.errors import InputError
-from disentangledssl.runs import Ledger, Run, Stack, expand
+from disentangledssl.runs import Ledger, Run, Stack, expand, spell
 from disentangledssl.settings import FactorclSettings, GruSettings, TrainingSettings
 
 # Modules that a step of the workflow runs, for its ``code`` parameter.
@@ -62,6 +62,7 @@ CODE = {
     "retrieval_curves": ["figures.retrieval_curves"],
     "embedding_maps": ["figures.embedding_maps"],
     "top_hits": ["figures.top_hits"],
+    "report": ["report.page"],
     # Seconds are measured, so all code that is timed counts; methods are loaded by name, which no import shows.
     "cost": ["cost", *(f"methods.{stage}" for stage in STAGES)],
 }
@@ -169,6 +170,27 @@ class Plan:
             return beta != SELECTED, run.fold or 0, seeds.index(run.seed), beta, run.get("lam")
 
         return min(self.runs(dataset, "step2"), key=order)
+
+    def asked(self) -> list[dict[str, Any]]:
+        """List what the config asks for, a row a data set and stage: its grid in words, folds, seeds, runs, epochs."""
+        rows = []
+        for dataset, stage in self.stacks:
+            family, runs = self.config.family(dataset), self.runs(dataset, stage)
+            # Numbers by size, then words, so that a grid in another order is the same.
+            grid = {
+                axis: sorted(family.grids[stage][axis], key=lambda one: (isinstance(one, str), one))
+                for axis in STAGES[stage].axes
+            }
+            folds, used = self.config.folds(dataset), self.config.used_folds(dataset)
+            rows.append(
+                {
+                    "data set": dataset, "stage": stage,
+                    "grid": "; ".join(f"{axis} {', '.join(map(spell, values))}" for axis, values in grid.items()),
+                    "folds": f"{used} of {folds}", "seeds": ", ".join(map(str, sorted(family.seeds))),
+                    "runs": len(runs), "epochs": self.config.training_of(dataset, stage).epochs,
+                }
+            )  # fmt: skip
+        return rows
 
     def wanted(self, dataset: str, stage: str) -> list[str]:
         """Ids of the runs that the config asks for (a stack may hold others)."""

@@ -20,7 +20,9 @@ def summary(results: Path, simulations: Sequence[str], screens: Sequence[str], m
     """Return a short text: accuracies of simulations and MultiBench, retrieval of screens, the paper, the files."""
     parts = [_simulation(results / name) for name in simulations] + [_screen(results / name) for name in screens]
     parts += [*(_multibench(results, name) for name in multibench), _paper(results / "paper")]
-    return "\n\n".join([*(part for part in parts if part), f"All tables and figures are in {results}/."])
+    page = results / "report.html"
+    shown = f"; {page} shows them all" if page.exists() else ""
+    return "\n\n".join([*(part for part in parts if part), f"All tables and figures are in {results}/{shown}."])
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -414,6 +414,16 @@ def test_methods_may_be_missing(drawn, figure, left_out):
         assert name not in named
 
 
+@pytest.mark.parametrize(("ratios", "scale"), [([0.7, 0.9, 1.1], "linear"), ([20, 80, 1], "log")])
+def test_the_axis_of_weight_ratios_names_several_values(drawn, ratios, scale):
+    summary = summary_table(SMALL)
+    rows = summary["metric"] == "weight_ratio"
+    summary.loc[rows, "mean"] = np.resize(ratios, rows.sum())
+    axis = next(one for one in drawn("figure9", summary)[0].axes if one.get_ylabel().startswith("weight ratio"))
+    low, high = axis.get_ylim()
+    assert axis.get_yscale() == scale and sum(low <= tick <= high for tick in axis.get_yticks()) >= 3
+
+
 def test_figure9_without_weight_ratios_has_one_axis_less(drawn):
     page, rows = drawn("figure9", summary_table(SMALL, ratios=False))
     assert len(page.axes) == 3 and "weight_ratio" not in set(rows["y_label"])

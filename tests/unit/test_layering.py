@@ -86,6 +86,8 @@ NEVER = {
     ("paper.comparison",): ("paper.claims", "paper.layout", "paper.verdicts"),
     ("measurements",): ("training",),
     ("contents", "hits", "maps", "targets"): ("training", "methods", "tables", "figures"),
+    # The page shows files; what made them it does not know.
+    ("report",): ("training", "methods", "decoders", "evaluation", "tables", "figures", "plan", "config"),
     ("sources", "features", "splits", "screen_splits", "structures", "dataset"): (
         "training",
         "methods",

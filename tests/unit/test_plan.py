@@ -60,6 +60,18 @@ def test_stacks_by_data_set_and_stage(ledger):
     assert not ledger.exists()
 
 
+def test_what_is_asked_for_is_told_the_same_however_it_is_written(ledger):
+    rows = [Plan(config(simulation={"seeds": seeds, "grids": grids(betas, [0.01])}), ledger).asked()
+            for seeds, betas in (([0, 1], [0, 10]), ([1, 0], [10.0, 0.0]))]  # fmt: skip
+    assert rows[0] == rows[1]
+    assert rows[0][1] == {
+        "data set": "simulation", "stage": "step2", "grid": "beta 0, 10; lam 0.01", "folds": "1 of 1", "seeds": "0, 1",
+        "runs": 4, "epochs": 30,
+    }  # fmt: skip
+    step2 = next(row for row in rows[0] if (row["data set"], row["stage"]) == ("lincs_cells", "step2"))
+    assert step2["folds"] == "5 of 5" and "selected" in step2["grid"]
+
+
 def test_only_the_folds_in_use_are_run(ledger):
     split = FULL["families"]["screen"]["split"] | {"use_folds": 2}
     plan = Plan(config(screen={"split": split}), ledger)

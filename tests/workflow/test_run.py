@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from comparison import assert_same_bytes, outputs
 
+from disentangledssl.report.columns import DESCRIPTIONS
+
 RESULTS = "results/small"
 
 # A whole run
@@ -23,11 +25,24 @@ def test_everything_that_was_promised_is_there(finished):
         "simulation/figure4a.csv", "simulation/figure4b.csv", "simulation/figure7.csv", "simulation/figure8.png",
         "lincs_consensus/retrieval.csv", "lincs_consensus/retrieval.parquet",
         "lincs_consensus/retrieval_summary.csv", "lincs_consensus/retrieval_differences.csv",
-        "lincs_consensus/retrieval_curves.png", "lincs_consensus/selection.json", "stacks.json",
+        "lincs_consensus/retrieval_curves.png", "lincs_consensus/selection.json", "stacks.json", "workflow.json",
+        "report.html",
     ):  # fmt: skip
         assert made[name].stat().st_size > 0
     kinds = {Path(name).suffix for name in made}
-    assert kinds == {".csv", ".json", ".parquet", ".pdf", ".png", ".safetensors"}, "no checkpoint, no .part is left"
+    assert kinds == {".csv", ".html", ".json", ".parquet", ".pdf", ".png", ".safetensors"}, (
+        "no checkpoint, no .part is left"
+    )
+
+
+def test_the_report_explains_every_column(finished):
+    tables = [path for path in (finished / RESULTS).rglob("*.csv") if not path.with_suffix(".png").exists()]
+    tables = [path for path in tables if path.name != "curation.csv"]
+    assert len(tables) >= 8
+    for path in tables:
+        with path.open(newline="") as lines:
+            unknown = set(next(csv.reader(lines))) - set(DESCRIPTIONS)
+        assert not unknown, f"{path.name}: say in report/columns.py what {unknown} mean"
 
 
 def test_every_job_left_its_log_its_benchmark_and_its_seconds(finished):

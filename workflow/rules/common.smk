@@ -488,6 +488,57 @@ def paper_outputs():
     return [f"{R}/paper/{name}" for name in [*tables, *(f"table{n}.md" for n in range(1, 6))]]
 
 
+def all_outputs():
+    """Every table and figure that the config asks for."""
+    return simulation_outputs() + screen_outputs() + multibench_outputs() + paper_outputs()
+
+
+def shown_outputs():
+    """The same as the report shows them: with what the rules that make them say of them to Snakemake's own report."""
+    flagged = [(rule, output) for rule in workflow.rules for output in rule.output if output.flags.get("report")]
+    shown = []
+    for file in all_outputs():
+        output, match = next((output, found) for _, output in flagged if (found := output.match(file)))
+        said, wildcards = output.flags["report"], match.groupdict()
+        shown.append(
+            {
+                "file": str(Path(file).relative_to(R)),
+                "category": said.category,
+                "labels": {name: text.format(**wildcards) for name, text in said.labels.items()},
+                "caption": f"workflow/report/{Path(str(said.caption)).name}",
+                "wildcards": wildcards,
+            }
+        )
+    return shown
+
+
+def kind_of_data(dataset):
+    """Whether a data set is the paper's, in a word."""
+    if dataset in STAND_INS:
+        return "stand-in"
+    if dataset in SIMULATIONS:
+        return "simulated"
+    return "your own" if dataset in OWN else "as published"
+
+
+def write_run_graph(dag):
+    """Note of which jobs a run consists, if it ends in the report, which draws them."""
+    from disentangledssl.manifest import write_steps
+
+    steps = {}
+    for job in dag.jobs:
+        if job.rule.name != "report" and not job.output:
+            continue
+        step = steps.setdefault(job.rule.name, {"after": set(), "jobs": []})
+        step["after"] |= {one.rule.name for one in dag.dependencies[job]}
+        step["jobs"].append({"dataset": job.wildcards_dict.get("dataset"), "benchmark": str(job.benchmark)})
+    if "report" in steps:
+        for step in steps.values():
+            step["after"] = sorted(step["after"])
+            step["jobs"].sort(key=lambda job: job["benchmark"])
+        write_steps(Path(R) / "workflow.json", dict(sorted(steps.items())))
+
+
 def write_run_manifest():
     """Note which versions and config make what follows (imported here: planning needs none of it)."""
     from disentangledssl.manifest import write_manifest

@@ -104,10 +104,12 @@ def _draw_against_beta(axis, points: pd.DataFrame, key) -> None:
         axis.set_zorder(2)
         axis.patch.set_visible(False)
         colour = style.VIEWS["zc2"][0]
-        second.set_yscale("log")
-        second.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        second.yaxis.set_major_formatter("{x:g}")
-        second.yaxis.set_minor_locator(NullLocator())
+        # Of a smaller span a logarithmic axis would name next to no value.
+        if ratios["y_mean"].max() > 5 * ratios["y_mean"].min() > 0:
+            second.set_yscale("log")
+            second.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            second.yaxis.set_major_formatter("{x:g}")
+            second.yaxis.set_minor_locator(NullLocator())
         second.tick_params(axis="y", colors=colour)
         second.spines["right"].set(visible=True, color=colour)
         second.set_ylabel("weight ratio, pure / mixed inputs (dashed)", color=colour)
