@@ -193,7 +193,8 @@ def test_figures_are_those_that_data_and_stages_are_enough_for(fresh, overlay):
 
 
 def test_small_config_from_scratch(fresh):
-    everything = total(*SIMULATION, *SCREEN, SIMULATION_DATA, SCREEN_DATA, {"train_mol2vec": 1, "check_paper": 1}, REPORT)
+    once = {"train_mol2vec": 1, "check_paper": 1}
+    everything = total(*SIMULATION, *SCREEN, SIMULATION_DATA, SCREEN_DATA, once, REPORT)
     assert fresh.plan() == everything
 
 
