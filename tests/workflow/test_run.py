@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -27,7 +30,35 @@ def test_everything_that_was_promised_is_there(finished):
     ):  # fmt: skip
         assert made[name].stat().st_size > 0
     kinds = {Path(name).suffix for name in made}
+    kinds -= {""} if "SHA256SUMS" in made else set()
     assert kinds == {".csv", ".json", ".parquet", ".pdf", ".png", ".safetensors"}, "no checkpoint, no .part is left"
+
+
+def verified(checkout):
+    command = [sys.executable, "-m", "disentangledssl.verify", RESULTS, "--configfile", *checkout.configs]
+    return subprocess.run(command, cwd=checkout.folder, env=checkout.environment(), capture_output=True, text=True)
+
+
+def test_a_run_notes_what_it_made_and_of_what(finished_copy):
+    result = verified(finished_copy)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "0 differ, 0 missing" in result.stdout and "settings: as then" in result.stdout
+    table = finished_copy / f"{RESULTS}/simulation/probes.csv"
+    table.write_text(table.read_text().replace("0.", "1.", 1))
+    result = verified(finished_copy)
+    assert result.returncode == 1 and "  differs: simulation/probes.csv" in result.stdout
+
+
+def test_the_manifest_names_every_raw_file_that_jobs_read(finished):
+    """By the jobs' own account: what they take in and none of them makes."""
+    shown = finished.run(options=["--forceall", "--dry-run"]).ok().output
+    read, made = (
+        {path for line in re.findall(rf"^    {kind}: (.+)$", shown, re.M) for path in line.split(", ")}
+        for kind in ("input", "output")
+    )
+    noted = json.loads((finished / f"{RESULTS}/manifest.json").read_text())["data"]
+    raw = {path.removesuffix(" (retrieve from storage)") for path in read - made}
+    assert set(noted) == raw and all(one.startswith("sha256:") for one in noted.values())
 
 
 def test_every_job_left_its_log_its_benchmark_and_its_seconds(finished):
