@@ -11,7 +11,7 @@ QUIETLY = --quiet --disable-pip-version-check
 # What PyTorch's build for GPUs brings and its CPU build does not: not in the lock, which serves both.
 CUDA = cuda-bindings cuda-toolkit triton nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13
 
-.PHONY: help lock quick test check check-all lint format parity speed floors simulations readings clean
+.PHONY: help lock quick verify twice test check check-all lint format parity speed floors simulations readings clean
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,7 +29,7 @@ $(BIN)/.installed: pyproject.toml requirements.lock requirements-torch.txt
 	$(BIN)/pip check
 	@touch $@
 
-lock: $(BIN)/.installed    ## bring requirements.lock in step with pyproject.toml; what it pins stays (UPGRADE=--upgrade: newest)
+lock: $(BIN)/.installed    ## bring requirements.lock in step with pyproject.toml (UPGRADE=--upgrade: to the newest)
 	$(BIN)/pip install $(QUIETLY) 'uv>=0.9,<1'
 	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest \
 	  --constraints requirements-torch.txt --no-emit-package torch --excludes <(printf '%s\n' $(CUDA)) \
@@ -37,6 +37,12 @@ lock: $(BIN)/.installed    ## bring requirements.lock in step with pyproject.tom
 
 quick: $(BIN)/.installed   ## set up, then train and evaluate on real screens and a small simulation (minutes)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/quick.yaml
+
+verify: $(BIN)/.installed  ## whether results/quick is still what its run made, from the same data and settings
+	$(BIN)/python -m disentangledssl.verify results/quick --configfile config/quick.yaml
+
+twice: $(BIN)/.installed   ## the quick preset, twice from scratch: the same bytes? (10 minutes; check-all has it too)
+	$(BIN)/pytest tests/workflow/test_quick.py
 
 test: $(BIN)/.installed    ## set up, then run the fast tests
 	$(BIN)/pytest -m "not slow" $(SIDE_BY_SIDE)
