@@ -7,24 +7,42 @@ BIN := $(VENV)/bin
 CORES ?= 2
 # A file of tests stays in one process, which makes what its tests share once.
 SIDE_BY_SIDE = --numprocesses $(CORES) --dist loadfile
+QUIETLY = --quiet --disable-pip-version-check
+# What PyTorch's build for GPUs brings and its CPU build does not: not in the lock, which serves both.
+CUDA = cuda-bindings cuda-toolkit triton nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13
 
-.PHONY: help quick test check check-all lint format parity speed floors simulations readings clean
+.PHONY: help lock quick verify twice test check check-all lint format parity speed floors simulations readings clean
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(BIN)/.installed: pyproject.toml requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "This needs Python 3.11 or newer; $$($(PYTHON) --version) was found. Name another one: make PYTHON=python3.11" >&2; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' || \
-	  { echo "Python's venv module is missing; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+$(BIN)/.installed: pyproject.toml requirements.lock requirements-torch.txt
+	@lacks=; command -v git > /dev/null || lacks="git"; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || lacks="$$lacks python3.11"; \
+	$(PYTHON) -c 'import venv, ensurepip' 2> /dev/null || lacks="$$lacks python3-venv"; \
+	test -z "$$lacks" || { echo "This machine lacks $$(echo $$lacks | sed 's/ /, /g'): install what is missing (on" \
+	  "Debian or Ubuntu: apt install git python3 python3-venv), or name another Python: make PYTHON=python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/pip install $(QUIETLY) --no-deps --require-hashes -r requirements.lock
+	$(BIN)/pip install $(QUIETLY) -r requirements-torch.txt
+	$(BIN)/pip install $(QUIETLY) --no-deps --no-build-isolation --editable .
+	$(BIN)/pip check
 	@touch $@
+
+lock: $(BIN)/.installed    ## bring requirements.lock in step with pyproject.toml (UPGRADE=--upgrade: to the newest)
+	$(BIN)/pip install $(QUIETLY) 'uv>=0.9,<1'
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --fork-strategy fewest \
+	  --constraints requirements-torch.txt --no-emit-package torch --excludes <(printf '%s\n' $(CUDA)) \
+	  --generate-hashes --no-annotate --custom-compile-command 'make lock' $(UPGRADE) --quiet --output-file requirements.lock
 
 quick: $(BIN)/.installed   ## set up, then train and evaluate on real screens and a small simulation (minutes)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/quick.yaml
+
+verify: $(BIN)/.installed  ## whether results/quick is still what its run made, from the same data and settings
+	$(BIN)/python -m disentangledssl.verify results/quick --configfile config/quick.yaml
+
+twice: $(BIN)/.installed   ## the quick preset, twice from scratch: the same bytes? (10 minutes; check-all has it too)
+	$(BIN)/pytest tests/workflow/test_quick.py
 
 test: $(BIN)/.installed    ## set up, then run the fast tests
 	$(BIN)/pytest -m "not slow" $(SIDE_BY_SIDE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -65,6 +66,12 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise InputError(path, "", "no such file", "make it first") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(path, "", f"not valid JSON ({error})", "delete it and run again") from None
+
+
+def digest(path: str | os.PathLike[str], algorithm: str = "sha256") -> str:
+    """Return the digest of a file as ``<algorithm>:<hexadecimal>``."""
+    with open(path, "rb") as file:
+        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
 
 
 def write_table(path: str | os.PathLike[str], table: pa.Table, info: Mapping[str, Any] | None = None) -> None:

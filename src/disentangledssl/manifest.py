@@ -1,35 +1,60 @@
-"""What made the results of a folder: versions, commit, machine and config (no times, so that two runs agree)."""
+"""What made the results of a folder: versions, commit, machine, config, raw data (no times, so that two runs agree)."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from disentangledssl import __version__
-from disentangledssl.files import write_json
+from disentangledssl.files import digest, write_json
 
+MANIFEST = "manifest.json"
 PACKAGES = (
     "gensim", "matplotlib", "numpy", "pandas", "pyarrow", "rdkit", "scikit-learn", "scipy", "snakemake", "torch",
 )  # fmt: skip
 
 
-def write_manifest(path: Path, config: dict[str, Any], repository: Path) -> None:
-    """Write the manifest of a run, when it starts."""
-    write_json(
-        path,
-        {
-            "disentangledssl": __version__,
-            "commit": _git(repository, "rev-parse", "HEAD"),
-            "uncommitted_changes": bool(_git(repository, "status", "--porcelain", "--untracked-files=no")),
-            "python": platform.python_version(),
-            "platform": f"{platform.system()} {platform.machine()}",
-            "packages": {name: _version(name) for name in PACKAGES},
-            "config": config,
-        },
-    )
+def write_manifest(
+    results: Path, config: Mapping[str, Any], data: Mapping[str, str | None], repository: Path | None = None
+) -> None:
+    """Write the manifest of a run, when it starts and again when it has ended well.
+
+    Parameters
+    ----------
+    results : path
+    config : mapping
+    data : mapping of path to text or None
+        The raw files that the results are made from, each with the digest that is known of it; None: taken here, if
+        the file is there (what is downloaded is not, at the start of a first run).
+    repository : path, optional
+        As :func:`origin`.
+    """
+    digests = {path: known or (digest(path) if Path(path).exists() else None) for path, known in sorted(data.items())}
+    write_json(results / MANIFEST, {**origin(repository), "config": config, "data": digests})
+
+
+def origin(repository: Path | None = None) -> dict[str, Any]:
+    """Return the versions of code, Python and packages here.
+
+    Parameters
+    ----------
+    repository : path, optional
+        That whose commit is named; by default the one that this package is in.
+    """
+    repository = repository or Path(__file__).parents[2]
+    changed = _git(repository, "status", "--porcelain", "--untracked-files=no")
+    return {
+        "disentangledssl": __version__,
+        "commit": _git(repository, "rev-parse", "HEAD"),
+        "uncommitted_changes": bool(changed),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
 
 
 def write_steps(path: Path, steps: dict[str, Any]) -> None:

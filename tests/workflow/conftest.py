@@ -82,11 +82,11 @@ class Checkout:
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
-    def run(self, *targets: str, **how) -> Result:
+    def run(self, *targets: str, seconds: float = SECONDS, **how) -> Result:
         """Run Snakemake to its end."""
         process = self.start(*targets, **how)
         try:
-            output, _ = process.communicate(timeout=SECONDS)
+            output, _ = process.communicate(timeout=seconds)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -30,6 +32,7 @@ def test_everything_that_was_promised_is_there(finished):
     ):  # fmt: skip
         assert made[name].stat().st_size > 0
     kinds = {Path(name).suffix for name in made}
+    kinds -= {""} if "SHA256SUMS" in made else set()
     assert kinds == {".csv", ".html", ".json", ".parquet", ".pdf", ".png", ".safetensors"}, (
         "no checkpoint, no .part is left"
     )
@@ -43,6 +46,33 @@ def test_the_report_explains_every_column(finished):
         with path.open(newline="") as lines:
             unknown = set(next(csv.reader(lines))) - set(DESCRIPTIONS)
         assert not unknown, f"{path.name}: say in report/columns.py what {unknown} mean"
+
+
+def verified(checkout):
+    command = [sys.executable, "-m", "disentangledssl.verify", RESULTS, "--configfile", *checkout.configs]
+    return subprocess.run(command, cwd=checkout.folder, env=checkout.environment(), capture_output=True, text=True)
+
+
+def test_a_run_notes_what_it_made_and_of_what(finished_copy):
+    result = verified(finished_copy)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "0 differ, 0 missing" in result.stdout and "settings: as then" in result.stdout
+    table = finished_copy / f"{RESULTS}/simulation/probes.csv"
+    table.write_text(table.read_text().replace("0.", "1.", 1))
+    result = verified(finished_copy)
+    assert result.returncode == 1 and "  differs: simulation/probes.csv" in result.stdout
+
+
+def test_the_manifest_names_every_raw_file_that_jobs_read(finished):
+    """By the jobs' own account: what they take in, none of them makes, and is no part of the report's page."""
+    shown = finished.run(options=["--detailed-summary"]).ok().output
+    rows = list(csv.DictReader(shown[shown.index("output_file\t") :].splitlines(), delimiter="\t"))
+    made = {row["output_file"] for row in rows}
+    read = {path for row in rows for path in (row["input-file(s)"] or "").split(",") if path not in ("", "-")}
+    read = {path for path in read if not path.startswith(("workflow/", "src/"))}
+    noted = json.loads((finished / f"{RESULTS}/manifest.json").read_text())["data"]
+    assert len(read) > 20 and set(noted) == read - made
+    assert all(one.startswith("sha256:") for one in noted.values())
 
 
 def test_every_job_left_its_log_its_benchmark_and_its_seconds(finished):

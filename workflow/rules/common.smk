@@ -100,6 +100,13 @@ MULTIBENCH_FILES = {
 PUBLISHED = [f"data/paper/{name}.csv" for name in ("facts", "settings", *(f"table{n}" for n in range(1, 6)))]
 RXRX19A_METADATA = f"{D}/rxrx19a/RxRx19a-metadata.zip"
 PUBLISHED_MOL2VEC = f"{D}/mol2vec/model_300dim.pkl"
+# Whose molecules Mol2vec is trained on.
+CORPORA = [
+    "data/lincs_consensus/profiles.parquet",
+    "data/lincs_cells/profiles.parquet",
+    "data/cell_injury/profiles.parquet",
+    "data/lincs_meta/GSE70138_Broad_LINCS_pert_info_2017-03-06.txt.gz",
+]
 MOL2VEC = f"{R}/mol2vec/{CONFIG.mol2vec.model}.parquet"
 
 
@@ -539,11 +546,30 @@ def write_run_graph(dag):
         write_steps(Path(R) / "workflow.json", dict(sorted(steps.items())))
 
 
+def raw_data():
+    """Every file that no rule makes, or that is fetched, with its digest if the table of downloads has it."""
+    files = [file for name in CONFIG.datasets for file in [*raw_files(name), *mol2vec_files(name)]]
+    files += [str(Path(CONFIG.data[name].make.path) / "pairs.parquet") for name in OWN]
+    files += [*OWN_FILES.values(), *([CONFIG.hits.library] if CONFIG.hits.library else [])]
+    files += CORPORA if FEATURISED and CONFIG.mol2vec.model == "trained" else []
+    files += PUBLISHED if paper_outputs() else []
+    known = {f"{D}/{path}": source.file.digest for path, source in CATALOGUE.sources.items()}
+    return {file: known.get(file) for file in files}
+
+
+# What a run notes of itself; imported here, since planning needs none of it.
 def write_run_manifest():
-    """Note which versions and config make what follows (imported here: planning needs none of it)."""
     from disentangledssl.manifest import write_manifest
 
-    write_manifest(Path(R) / "manifest.json", CONFIG.model_dump(mode="json"), REPOSITORY)
+    write_manifest(Path(R), CONFIG.model_dump(mode="json"), raw_data())
+
+
+def write_run_sums():
+    from disentangledssl.verify import write_sums
+
+    # Once more: what was fetched in the meantime has a digest now.
+    write_run_manifest()
+    write_sums(Path(R))
 
 
 def starting_lines():

@@ -46,10 +46,7 @@ rule curate_screen:
 
 rule train_mol2vec:
     input:
-        "data/lincs_consensus/profiles.parquet",
-        "data/lincs_cells/profiles.parquet",
-        "data/cell_injury/profiles.parquet",
-        "data/lincs_meta/GSE70138_Broad_LINCS_pert_info_2017-03-06.txt.gz",
+        CORPORA,
     output:
         f"{R}/mol2vec/trained.parquet",
     log:

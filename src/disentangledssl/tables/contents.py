@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from disentangledssl.tables.layout import labelled, method_id, read_rows, write_tables
+from disentangledssl.tables.layout import labelled, methods_over_folds, read_rows, with_diverged, write_tables
 
 METHOD = ["method", "stage", "beta", "a", "lam"]
 MEASURED = ["representation", "target", "kind", "metric"]
@@ -30,12 +30,7 @@ def tabulate_contents(measurements: Sequence[Path], wanted: Sequence[str], table
         Without ending; both are written as Parquet and CSV. The summary has mean, std and n over seeds.
     """
     rows, info = read_rows(measurements, wanted)
-    named = rows[["stage", "run", "beta", "beta_value"]].itertuples(index=False)
-    # A selected beta may be 0 in one fold and another number in the next.
-    methods = [
-        "disentangledssl" if beta == "selected" else method_id(stage, run, value) for stage, run, beta, value in named
-    ]
-    rows.insert(0, "method", methods)
+    rows.insert(0, "method", methods_over_folds(rows))
     per_seed = _per_seed(rows)
     write_tables(table, labelled(per_seed, info), info)
     write_tables(summary, labelled(_over_seeds(per_seed), info), info)
@@ -60,7 +55,6 @@ def _per_seed(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _over_seeds(per_seed: pd.DataFrame) -> pd.DataFrame:
     lost = per_seed["status"] == "diverged"
-    diverged = per_seed[lost].groupby(METHOD, dropna=False, sort=False).size().rename("n_diverged").reset_index()
     means = (
         per_seed[~lost]
         .groupby([*METHOD, *MEASURED], dropna=False, sort=False)
@@ -72,10 +66,7 @@ def _over_seeds(per_seed: pd.DataFrame) -> pd.DataFrame:
         .reset_index()
     )  # fmt: skip
     means.insert(means.columns.get_loc("chance") + 1, "ratio", _ratio(means["mean"], means["chance"]))
-    both = means.merge(diverged, on=METHOD, how="outer", sort=False)
-    order = per_seed[METHOD].drop_duplicates().reset_index(drop=True).reset_index(names="order")
-    both = both.merge(order, on=METHOD, how="left").sort_values("order", kind="stable", ignore_index=True)
-    return both.drop(columns="order").fillna({"n": 0, "n_diverged": 0})
+    return with_diverged(means, per_seed[lost], per_seed, METHOD)
 
 
 def _ratio(value: pd.Series, chance: pd.Series) -> pd.Series:

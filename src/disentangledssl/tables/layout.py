@@ -49,6 +49,36 @@ def method_id(stage: str, run: str | None, beta: float | None) -> str:
     return stage
 
 
+def methods_over_folds(rows: pd.DataFrame) -> list[str]:
+    """Ids of the methods that rows belong to, where folds are averaged: a selected beta may be 0 in one of them."""
+    named = rows[["stage", "run", "beta", "beta_value"]].itertuples(index=False)
+    return [
+        "disentangledssl" if beta == "selected" else method_id(stage, run, value) for stage, run, beta, value in named
+    ]
+
+
+def with_diverged(means: pd.DataFrame, lost: pd.DataFrame, rows: pd.DataFrame, method: list[str]) -> pd.DataFrame:
+    """Count the diverged runs of each method and setting beside its means.
+
+    Parameters
+    ----------
+    means : DataFrame
+        With ``n``; what has only diverged runs has no line yet, and gets one.
+    lost : DataFrame
+        A row a diverged run.
+    rows : DataFrame
+        All rows, in whose order methods and settings are to stand.
+    method : list of str
+        Columns that say which method and setting a row is of.
+    """
+    diverged = lost.groupby(method, dropna=False, sort=False).size().rename("n_diverged").reset_index()
+    both = means.merge(diverged, on=method, how="outer", sort=False).fillna({"n": 0, "n_diverged": 0})
+    # An outer merge re-orders.
+    order = rows[method].drop_duplicates().reset_index(drop=True).reset_index(names="order")
+    both = both.merge(order, on=method, how="left").sort_values("order", kind="stable", ignore_index=True)
+    return both.drop(columns="order")
+
+
 def read_rows(measurements: Sequence[Path], wanted: Sequence[str]) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Read the measurements of the runs in the config, in their order, and what is known of the data set."""
     tables = [read_table(path) for path in measurements]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from disentangledssl.tables.layout import labelled, method_id, read_rows, write_tables
+from disentangledssl.tables.layout import labelled, method_id, read_rows, with_diverged, write_tables
 
 
 def tabulate_probes(measurements: Sequence[Path], wanted: Sequence[str], table: Path, summary: Path) -> None:
@@ -39,9 +39,5 @@ def _aggregate(rows: pd.DataFrame) -> pd.DataFrame:
     measured = rows["value"].notna()
     grouped = rows[measured].groupby(keys, dropna=False, sort=False)["value"]
     means = grouped.agg(mean="mean", std=lambda values: values.std(ddof=1), n="count").reset_index()
-    diverged = rows[~measured].groupby(run, dropna=False, sort=False).size().rename("n_diverged").reset_index()
-    both = means.merge(diverged, on=run, how="outer", sort=False).fillna({"n": 0, "n_diverged": 0})
-    # An outer merge re-orders; runs go back to where the config has them.
-    order = rows[run].drop_duplicates().reset_index(drop=True).reset_index(names="order")
-    both = both.merge(order, on=run, how="left").sort_values("order", kind="stable", ignore_index=True)
-    return both.drop(columns="order").astype({"n": "int64", "n_diverged": "int64"})
+    both = with_diverged(means, rows[~measured], rows, run)
+    return both.astype({"n": "int64", "n_diverged": "int64"})

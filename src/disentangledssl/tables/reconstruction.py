@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from disentangledssl.evaluation.counterfactual import FORMULAS
-from disentangledssl.tables.layout import labelled, method_id, read_rows, write_tables
+from disentangledssl.tables.layout import labelled, methods_over_folds, read_rows, with_diverged, write_tables
 
 METHOD = ["method", "stage", "beta", "a", "lam"]
 MEASURED = ["target", "representation", "metric"]
@@ -30,18 +30,11 @@ def tabulate_reconstruction(measurements: Sequence[Path], wanted: Sequence[str],
         Without ending; both are written as Parquet and CSV. The summary has mean, std and n over seeds.
     """
     rows, info = read_rows(measurements, wanted)
-    named = rows[["stage", "run", "beta", "beta_value"]].itertuples(index=False)
-    # A selected beta may be 0 in one fold and another number in the next.
-    methods = [
-        "disentangledssl" if beta == "selected" else method_id(stage, run, value) for stage, run, beta, value in named
-    ]
-    rows.insert(0, "method", methods)
+    rows.insert(0, "method", methods_over_folds(rows))
     per_seed = _per_seed(rows, rows["fold"].nunique())
-    over_seeds = _over_seeds(per_seed)
-    for one in (per_seed, over_seeds):
+    for path, one in ((table, per_seed), (summary, _over_seeds(per_seed))):
         one["formula"] = one["metric"].map(FORMULAS)
-    _write(table, per_seed, info)
-    _write(summary, over_seeds, info)
+        write_tables(path, labelled(one, info), info)
 
 
 def _per_seed(rows: pd.DataFrame, folds: int) -> pd.DataFrame:
@@ -65,14 +58,7 @@ def _per_seed(rows: pd.DataFrame, folds: int) -> pd.DataFrame:
 
 
 def _over_seeds(per_seed: pd.DataFrame) -> pd.DataFrame:
-    diverged = per_seed[per_seed["status"] == "diverged"].groupby(METHOD, dropna=False, sort=False).size()
-    measured = per_seed[per_seed["status"] == "trained"].groupby([*METHOD, *MEASURED], dropna=False, sort=False)
+    lost = per_seed["status"] == "diverged"
+    measured = per_seed[~lost].groupby([*METHOD, *MEASURED], dropna=False, sort=False)
     means = measured["value"].agg(mean="mean", std=lambda values: values.std(ddof=1), n="count").reset_index()
-    both = means.merge(diverged.rename("n_diverged").reset_index(), on=METHOD, how="outer", sort=False)
-    order = per_seed[METHOD].drop_duplicates().reset_index(drop=True).reset_index(names="order")
-    both = both.merge(order, on=METHOD, how="left").sort_values("order", kind="stable", ignore_index=True)
-    return both.drop(columns="order").fillna({"n": 0, "n_diverged": 0})
-
-
-def _write(path: Path, rows: pd.DataFrame, info) -> None:
-    write_tables(path, labelled(rows, info), info)
+    return with_diverged(means, per_seed[lost], per_seed, METHOD)
