@@ -283,7 +283,7 @@ def _attention(summary: pd.DataFrame | None) -> tuple[str, bool]:
             raise Missing(f"no weight ratio of x{view} at beta {BEFORE_COLLAPSE} and at a smaller one")
         first, there = ratio.iloc[0], ratio[BEFORE_COLLAPSE]
         holds &= bool(above(there, RISE * first))
-        said.append(f"x{view}: {there:.1f} at beta {BEFORE_COLLAPSE}, {first:.1f} at {ratio.index[0]:g}")
+        said.append(f"x{view}: {there:.2f} at beta {BEFORE_COLLAPSE}, {first:.2f} at {ratio.index[0]:g}")
     return "; ".join(said), holds
 
 
@@ -297,7 +297,7 @@ def _weight_ratio(summary: pd.DataFrame | None) -> tuple[str, bool]:
         inside = ratio.index[0] < peak < ratio.index[-1]
         holds &= bool(inside and above(ratio[peak], RISE * max(first, last)) and above(2, last))
         said.append(
-            f"x{view}: {first:.1f} at beta {ratio.index[0]:g}, {ratio[peak]:.1f} at {peak:g}, {last:.2f} at the end"
+            f"x{view}: {first:.2f} at beta {ratio.index[0]:g}, {ratio[peak]:.2f} at {peak:g}, {last:.2f} at the end"
         )
     return "; ".join(said), holds
 
