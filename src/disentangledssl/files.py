@@ -87,10 +87,13 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
     Raises
     ------
     InputError
-        If the file is missing, cut short or not Parquet.
+        If the file is missing, cut short or not Parquet, or a text in it is not UTF-8.
     """
     with open_table(path) as file:
-        return file.read(columns)
+        table = file.read(columns)
+        # What a text is made of, reading does not look at.
+        table.validate(full=True)
+        return table
 
 
 @contextmanager
@@ -105,14 +108,25 @@ def open_table(path: str | os.PathLike[str]) -> Iterator[pq.ParquetFile]:
     try:
         # Not read_table, which trips over a column name that appears twice before it can be told.
         with phase("loading"), pq.ParquetFile(path, page_checksum_verification=True) as file:
+            _check_info(path, file.schema_arrow.metadata)
             yield file
     except FileNotFoundError:
         raise InputError(path, "", "no such file", "make it first, or correct the path") from None
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise InputError(
             path, "", f"cannot be read as Parquet ({reason})", "delete it and run again, or copy it anew"
         ) from None
+
+
+def _check_info(path: str | os.PathLike[str], metadata: Mapping[bytes, bytes] | None) -> None:
+    try:
+        mapping = isinstance(json.loads((metadata or {}).get(METADATA_KEY, b"{}")), dict)
+    except ValueError:
+        mapping = False
+    if not mapping:
+        problem = f"hold no mapping in JSON under {METADATA_KEY.decode()}"
+        raise InputError(path, "metadata", problem, "write one there, or nothing")
 
 
 def table_info(table: pa.Table) -> dict[str, Any]:

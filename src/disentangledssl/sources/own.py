@@ -66,6 +66,9 @@ def check_own(
     if kind == "given":
         _check_given(folder, pairs, name, screen, folds)
     info = {"title": name, "stand_in": False} | table_info(pairs) | {"name": name}
+    for key, kind, meant in (("title", str, "text"), ("stand_in", bool, "true or false")):
+        if not isinstance(info[key], kind):
+            raise InputError(path, "metadata", f"{key} is {info[key]!r}, not {meant}", "correct it, or leave it out")
     write_table(out, pairs, info | ({"title": title} if title else {}))
 
 
