@@ -1,11 +1,9 @@
-"""Writing and reading files so that a final name always holds a whole file."""
+"""Writing and reading JSON and Parquet so that a final name always holds a whole file, and damage is told."""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,35 +12,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from disentangledssl.atomic import atomic
 from disentangledssl.errors import InputError
 from disentangledssl.timings import phase
 
 METADATA_KEY = b"disentangledssl"
-
-
-@contextmanager
-def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; rename it to ``path`` when the block ends well.
-
-    A kill at any moment leaves either the old file, the new file or a ``.part`` file,
-    never half a file under the final name.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with phase("writing"):
-            yield part
-            os.replace(part, path)
-    except Exception as error:
-        # Libraries tell of a full disk in words of their own, or without the file's name.
-        full = shutil.disk_usage(path.parent).free < 2**20
-        if full or (isinstance(error, OSError) and error.filename is None):
-            number = errno.ENOSPC if full else error.errno
-            raise OSError(number, os.strerror(number or errno.EIO), str(path)) from error
-        raise
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:

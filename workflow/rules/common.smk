@@ -460,11 +460,16 @@ def multibench_outputs():
     return outputs + ([f"{R}/table1.csv", f"{R}/table4.csv"] if MULTIBENCH else [])
 
 
-def write_run_manifest():
-    """Note which versions and config make what follows (imported here: planning needs none of it)."""
+def note_start():
+    """Remember the stacks, and note which versions and config make what follows (imported here: planning needs none)."""
     from disentangledssl.manifest import write_manifest
 
-    write_manifest(Path(R) / "manifest.json", CONFIG.model_dump(mode="json"), REPOSITORY)
+    try:
+        PLAN.save()
+        write_manifest(Path(R) / "manifest.json", CONFIG.model_dump(mode="json"), REPOSITORY)
+    except OSError as error:
+        problem = f"cannot be written ({error.strerror})"
+        raise WorkflowError(str(InputError(error.filename or R, "", problem, "mend this and run again")))
 
 
 def starting_lines():
@@ -476,9 +481,13 @@ def starting_lines():
     return "\n".join(lines)
 
 
-def failing_lines():
-    """What to do after a failure."""
-    return (
-        "A step failed: its sentence stands above, its whole story in the log that Snakemake names.\n"
-        "After mending the cause, the same command goes on from here; finished steps are not repeated."
+def failing_lines(logs):
+    """What to do after a failure that Snakemake's own logs tell of."""
+    lines = ["A step failed: its sentence stands above, its whole story in the log that Snakemake names."]
+    if any("has older modification time" in Path(log).read_text() for log in logs):
+        lines.append(
+            "The input in that sentence is dated in the future, as after a clock that was wrong: `touch` it, if it is right."
+        )
+    return "\n".join(
+        [*lines, "After mending the cause, the same command goes on from here; finished steps are not repeated."]
     )
