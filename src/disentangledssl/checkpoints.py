@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from disentangledssl.atomic import atomic
 from disentangledssl.errors import InputError
-from disentangledssl.files import atomic
 
 METADATA_KEY = "disentangledssl"
 
@@ -45,6 +47,9 @@ def load_checkpoint(path: Path, expected: str, device: torch.device) -> dict[str
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():  # torch.load does not look at the checksums that torch.save writes
+                raise ValueError(f"wrong checksum of {damaged}")
         state = torch.load(path, map_location=device, weights_only=True)
         found = state["fingerprint"]
     except Exception as error:  # torch raises many kinds for a damaged archive
@@ -55,10 +60,15 @@ def load_checkpoint(path: Path, expected: str, device: torch.device) -> dict[str
 
 
 def save_models(path: Path, tensors: Mapping[str, torch.Tensor], info: Mapping[str, Any]) -> None:
-    """Write a stack's weights (safetensors: no pickle) with ``info`` as JSON; same content, same bytes."""
+    """Write a stack's weights (safetensors: no pickle) with ``info`` as JSON; same content, same bytes.
+
+    The format has no checksum, so one of the info and of each run's slice of each tensor stand beside the info.
+    """
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    checksums = {name: [_checksum(one) for one in tensor] for name, tensor in contiguous.items()}
+    content = {"info": info, "info_checksum": _checksum_of_info(info), "checksums": checksums}
     with atomic(path) as part:
-        save_file(contiguous, part, metadata={METADATA_KEY: json.dumps(info, sort_keys=True)})
+        save_file(contiguous, part, metadata={METADATA_KEY: json.dumps(content, sort_keys=True)})
 
 
 def load_models(
@@ -79,14 +89,30 @@ def load_models(
     """
     try:
         with safe_open(path, framework="pt") as file:
-            info = json.loads(file.metadata()[METADATA_KEY])
-            names = list(file.keys())
-            if choose is None:
-                return {name: file.get_tensor(name) for name in names}, info
-            runs = list(choose(info))
-            slices = {name: file.get_slice(name) for name in names} if runs else {}
-            return {name: torch.stack([one[run] for run in runs]) for name, one in slices.items()}, info
+            content = json.loads(file.metadata()[METADATA_KEY])
+            info, checksums = content["info"], content["checksums"]
+            if _checksum_of_info(info) != content["info_checksum"]:
+                raise ValueError("wrong checksum of what it says of itself")
+            runs = None if choose is None else list(choose(info))
+            if runs is None:
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            else:
+                slices = {name: file.get_slice(name) for name in file.keys() if runs}  # noqa: SIM118
+                tensors = {name: torch.stack([one[run] for run in runs]) for name, one in slices.items()}
+            for name, tensor in tensors.items():
+                expected = checksums[name] if runs is None else [checksums[name][run] for run in runs]
+                if [_checksum(one) for one in tensor] != expected:
+                    raise ValueError(f"wrong checksum of {name}")
+            return tensors, info
     except FileNotFoundError:
         raise InputError(path, "", "no such file", "train it first") from None
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, IndexError, TypeError, ValueError, OSError) as error:
         raise InputError(path, "", f"is not a readable stack of models ({error})", "delete it and run again") from None
+
+
+def _checksum(tensor: torch.Tensor) -> int:
+    return zlib.crc32(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+
+
+def _checksum_of_info(info: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(info, sort_keys=True).encode())

@@ -9,12 +9,13 @@ import copy
 import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, Field, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError, create_model
 
 from disentangledssl.errors import InputError, first_few
-from disentangledssl.mistakes import ConfigErrors, file_of, sentence
+from disentangledssl.mistakes import ConfigErrors, file_of, repeated_keys, sentence
 from disentangledssl.runs import spell
 from disentangledssl.settings import (
     STAGE_SETTINGS,
@@ -60,6 +61,16 @@ STAGES = {
     "factorcl": Stage(axes=(), group=(), trained=2, divided=False),
 }
 
+
+def _path(path: str) -> str:
+    if set(path) & set("{}") or not path.isprintable() or path != path.strip() or path.startswith("~"):
+        # Snakemake takes what is in braces for a wildcard, and knows no home folder.
+        raise ValueError("a path has neither braces, ends of lines nor spaces around it, and no ~ first")
+    return path
+
+
+FilePath = Annotated[str, Field(min_length=1), AfterValidator(_path)]
+FolderPath = Annotated[str, Field(pattern=r"[^/]$"), AfterValidator(_path)]
 Weight = Annotated[float, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 RESERVED = ("logs", "benchmarks", "mol2vec", "downloads")  # folders beside those of the data sets, and of logs
@@ -109,7 +120,7 @@ class LincsSource(Strict):
 class FeatureTable(Strict):
     """A table of features that somebody measured."""
 
-    path: str = Field(min_length=1, description=".parquet, .csv, .csv.gz or .zip; a row a site or a well")
+    path: FilePath = Field(description=".parquet, .csv, .csv.gz or .zip; a row a site or a well")
     key: list[Annotated[str, Field(min_length=1)]] = Field(
         min_length=1, description="columns that make, joined by _, <experiment>_<plate>_<well> (or ..._<site>)"
     )
@@ -195,7 +206,7 @@ class MustardTextSource(Strict):
 class OwnFolder(Strict):
     """A folder of your own, in the form of docs/data.md."""
 
-    path: str = Field(min_length=1, description="folder that holds view1.parquet, pairs.parquet and the others")
+    path: FilePath = Field(description="folder that holds view1.parquet, pairs.parquet and the others")
     title: Annotated[str, Field(min_length=1)] | None = Field(
         default=None,
         description="what tables and figures call the data; null = its own title, or its name here",
@@ -223,7 +234,9 @@ class SplitSettings(Strict):
         "for each value of a description, tested with molecules that are not trained with; given: as the source has it "
         "(your own: splits.parquet, or meta_split of the pairs)"
     )
-    folds: int = Field(ge=1, description="of group_folds, scaffold and your own splits.parquet; others make one")
+    folds: int = Field(
+        ge=1, le=1000, description="of group_folds, scaffold and your own splits.parquet; others make one"
+    )
     train_fraction: float = Field(
         gt=0, lt=1, description="training and validation together; not of group_folds and scaffold"
     )
@@ -281,17 +294,17 @@ class RetrievalSettings(Strict):
 class HitSettings(Strict):
     """Which molecules are ranked for a phenotype."""
 
-    library: str | None = Field(
-        min_length=1, description="CSV with the columns id and smiles; null = the test molecules of the screen"
+    library: FilePath | None = Field(
+        description="CSV with the columns id and smiles; null = the test molecules of the screen"
     )
 
 
 class DownloadSettings(Strict):
     """Where raw data are kept, and how they are fetched (docs/downloads.md)."""
 
-    folder: str = Field(pattern=r"^.*[^/]$", description="folder of all downloads, without a last slash")
-    by_hand: str = Field(pattern=r"^.*[^/]$", description="a file that is put there is taken instead of being fetched")
-    table: str = Field(min_length=1, description="the table of sources")
+    folder: FolderPath = Field(description="folder of all downloads, without a last slash")
+    by_hand: FolderPath = Field(description="a file that is put there is taken instead of being fetched")
+    table: FilePath = Field(description="the table of sources")
     accept: list[str] = Field(description="names of terms that you accept, where a source asks for it")
     mirror: str | None = Field(pattern=r"^https?://\S*[^/]$", description="asked first, for <mirror>/<source>/<file>")
     proxy: str | None = Field(
@@ -386,7 +399,7 @@ class Families(Strict):
 class Config(Strict):
     """The whole config."""
 
-    results: str = Field(pattern=r"^.*[^/]$", description="folder that everything is written to, without a last slash")
+    results: FolderPath = Field(description="folder that everything is written to, without a last slash")
     datasets: list[str] = Field(min_length=1, description="data sets that are run")
     stack_size: int = Field(ge=1, description="most runs that one job trains together")
     stack_gb: float = Field(gt=0, description="most memory that one job's runs may take by estimate; fewer runs if so")
@@ -404,8 +417,15 @@ class Config(Strict):
     hits: HitSettings
     downloads: DownloadSettings
 
+    _resolved: dict[str, Family] = PrivateAttr(default_factory=dict)  # planning asks hundreds of times
+
     def family(self, dataset: str) -> Family:
         """Return the settings of one data set: its family's, overridden by its own."""
+        if dataset not in self._resolved:
+            self._resolved[dataset] = self._resolve(dataset)
+        return self._resolved[dataset]
+
+    def _resolve(self, dataset: str) -> Family:
         data = self.data[dataset]
         base = getattr(self.families, data.source).model_dump(exclude_none=False)
         own = data.model_dump(exclude={"source", "make", "reading", "decoders", "transfer_from"}, exclude_unset=True)
@@ -532,6 +552,7 @@ def load_config(config: Mapping[str, Any], files: Sequence[str | os.PathLike[str
     InputError
         One sentence a mistake, each with file, key and mend, all of them together.
     """
+    repeated = list(repeated_keys(files))
     try:
         checked = Config.model_validate(copy.deepcopy(dict(config)))
     except ValidationError as error:
@@ -544,8 +565,8 @@ def load_config(config: Mapping[str, Any], files: Sequence[str | os.PathLike[str
                 found[key] = problem if "text to YAML" not in found[key].problem else found[key]
             # A value that fits no kind of a union is one mistake, not one a kind.
             found.setdefault(key, problem)
-        raise ConfigErrors(found.values()) from None
-    problems = list(_cross_checks(checked, files))
+        raise ConfigErrors([*repeated, *found.values()]) from None
+    problems = [*repeated, *_cross_checks(checked, files)]
     if problems:
         raise ConfigErrors(problems)
     return checked
@@ -553,180 +574,227 @@ def load_config(config: Mapping[str, Any], files: Sequence[str | os.PathLike[str
 
 def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> Iterable[InputError]:
     """What no setting can be blamed for alone."""
+    yield from _check_folders(config, files)
+    for index, dataset in enumerate(config.datasets):
+        place = ["datasets", index]
+        if dataset in config.datasets[:index]:
+            if config.datasets[:index].count(dataset) == 1:
+                yield InputError(file_of(files, place), "datasets", f"{dataset} is listed twice", "list it once")
+            continue
+        if dataset not in config.data:
+            near = difflib.get_close_matches(dataset, config.data, 1)
+            mend = f"did you mean {near[0]}?" if near else f"known: {first_few(config.data, 12)}"
+            yield InputError(file_of(files, place), "datasets", f"{dataset} is not defined under data", mend)
+            continue
+        here = _Here(config, dataset, files)
+        if not config.grids(dataset):
+            yield here.mistake("grids", "has no stage left", "leave one that is not null")
+            continue
+        for check in (
+            _check_split,
+            _check_scaling,
+            _check_others,
+            _check_make,
+            _check_lists,
+            _check_grids,
+            _check_stages,
+        ):
+            yield from check(here)
+
+
+def _check_folders(config: Config, files: Sequence[str | os.PathLike[str]]) -> Iterable[InputError]:
     for name in sorted(set(RESERVED) & set(config.data)):
         yield InputError(file_of(files, ["data", name]), f"data.{name}", "is the name of another folder", "rename it")
     downloads = config.downloads
     if os.path.normpath(downloads.by_hand) == os.path.normpath(downloads.folder):
         problem = "is downloads.folder itself, where a wrong file is fetched again"
-        yield InputError(
-            file_of(files, ["downloads", "by_hand"]), "downloads.by_hand", problem, "name a folder of its own"
-        )
+        file = file_of(files, ["downloads", "by_hand"])
+        yield InputError(file, "downloads.by_hand", problem, "name a folder of its own")
     if "@" in (downloads.proxy or ""):
         problem = "names a user, and the config is copied into the results"
         mend = "put the proxy in HTTPS_PROXY in the environment"
         yield InputError(file_of(files, ["downloads", "proxy"]), "downloads.proxy", problem, mend)
-    for index, dataset in enumerate(config.datasets):
-        if dataset in config.datasets[:index]:
-            yield InputError(
-                file_of(files, ["datasets", index]), "datasets", f"{dataset} is listed twice", "list it once"
-            )
-        if dataset not in config.data:
-            near = difflib.get_close_matches(dataset, config.data, 1)
-            mend = f"did you mean {near[0]}?" if near else f"known: {first_few(config.data, 12)}"
-            yield InputError(
-                file_of(files, ["datasets", index]), "datasets", f"{dataset} is not defined under data", mend
-            )
-            continue
-        source = config.data[dataset].source
 
-        def mistake(place: str, problem: str, mend: str, *more: str, dataset=dataset, source=source) -> InputError:
-            places = [
-                [*above, *one.split(".")]
-                for one in (place, *more)
-                for above in (["families", source], ["data", dataset])
-            ]
-            return InputError(file_of(files, *places), f"{dataset}: {place}", problem, mend)
 
-        if not config.grids(dataset):
-            yield mistake("grids", "has no stage left", "leave one that is not null")
-            continue
-        family = config.family(dataset)
-        split = family.split
-        if source == "screen" and (split.kind == "random" or not split.validation_fraction):
-            mend = "split by groups with split.validation_fraction above 0"
-            yield mistake("split", "a screen needs validation molecules: beta and linear rows are chosen on them", mend)
-        if source == "simulation" and split.kind in SCREEN_SPLITS:
-            yield mistake("split.kind", f"{split.kind} is of drug screens", "use random")
-        if split.kind == "given" and source != "multibench" and not config.is_own(dataset):
-            problem = "given is of MultiBench and of your own data, whose sources say who is tested"
-            yield mistake("split.kind", problem, "use another")
-        make = config.data[dataset].make
-        sequences = SEQUENCES.get(getattr(make, "set", ""), ())
-        if source == "multibench" and split.kind not in MULTIBENCH_SPLITS:
-            problem, mend = f"{split.kind} is not of MultiBench", f"use one of {', '.join(MULTIBENCH_SPLITS)}"
-            yield mistake("split.kind", problem, mend)
-        elif sequences and split.kind != "given":
-            yield mistake(
-                "split.kind", f"{split.kind} is not of {make.set}, whose source says who is tested", "use given"
-            )
-        for view in sequences:
-            one = getattr(family.scaling, f"view{view}")
-            asked = [name for name in ("unit_norm", "clip_quantile", "clip") if getattr(one, name) not in (False, None)]
-            for name in asked:
+class _Here:
+    """A data set that is run, as its checks see it."""
+
+    def __init__(self, config: Config, dataset: str, files: Sequence[str | os.PathLike[str]]):
+        self.config, self.dataset, self.files = config, dataset, files
+        self.data = config.data[dataset]
+        self.source, self.make = self.data.source, self.data.make
+        self.sequences = SEQUENCES.get(getattr(self.make, "set", ""), ())
+
+    @cached_property
+    def family(self) -> Family:
+        return self.config.family(self.dataset)
+
+    def mistake(self, place: str, problem: str, mend: str, *more: str) -> InputError:
+        """A mistake in a setting of the data set or its family, of which ``more`` settings may hold the other half."""
+        above = (["families", self.source], ["data", self.dataset])
+        places = [[*one, *name.split(".")] for name in (place, *more) for one in above]
+        return InputError(file_of(self.files, *places), f"{self.dataset}: {place}", problem, mend)
+
+
+def _check_split(here: _Here) -> Iterable[InputError]:
+    config, source, split = here.config, here.source, here.family.split
+    if source == "screen" and (split.kind == "random" or not split.validation_fraction):
+        mend = "split by groups with split.validation_fraction above 0"
+        yield here.mistake(
+            "split", "a screen needs validation molecules: beta and linear rows are chosen on them", mend
+        )
+    if source == "simulation" and split.kind in SCREEN_SPLITS:
+        yield here.mistake("split.kind", f"{split.kind} is of drug screens", "use random")
+    if split.kind == "given" and source != "multibench" and not config.is_own(here.dataset):
+        problem = "given is of MultiBench and of your own data, whose sources say who is tested"
+        yield here.mistake("split.kind", problem, "use another")
+    if source == "multibench" and split.kind not in MULTIBENCH_SPLITS:
+        problem, mend = f"{split.kind} is not of MultiBench", f"use one of {', '.join(MULTIBENCH_SPLITS)}"
+        yield here.mistake("split.kind", problem, mend)
+    elif here.sequences and split.kind != "given":
+        problem = f"{split.kind} is not of {here.make.set}, whose source says who is tested"
+        yield here.mistake("split.kind", problem, "use given")
+    if split.kind == "leave_one_out" and not (split.by and split.values):
+        mend = "name a description in split.by and in split.values what is left out of it"
+        yield here.mistake("split", "leave_one_out of what?", mend)
+    if source == "screen" and config.retrieval.pool == "valtest" and config.folds(here.dataset) > 1:
+        problem = f"is valtest, but in the folds of {here.dataset} each molecule is tested once already"
+        mend = "set it to test, or split with group_holdout"
+        yield InputError(file_of(here.files, ["retrieval", "pool"]), "retrieval.pool", problem, mend)
+    if split.kind in ("group_folds", "scaffold") and split.folds < 2:
+        problem = f"{split.folds} fold is no cross-validation"
+        yield here.mistake("split.folds", problem, "use 2 or more, or group_holdout")
+    if len(getattr(here.make, "data_seeds", [])) > 1 and split.kind != "random":
+        yield here.mistake("split.kind", f"{split.kind} with several make.data_seeds", "use random")
+
+
+def _check_scaling(here: _Here) -> Iterable[InputError]:
+    for view in here.sequences:
+        one = getattr(here.family.scaling, f"view{view}")
+        for name in ("unit_norm", "clip_quantile", "clip"):
+            if getattr(one, name) not in (False, None):
                 problem = "is set, but the view holds sequences, which know standardise alone"
-                yield mistake(
-                    f"scaling.view{view}.{name}", problem, f"set it to {'false' if name == 'unit_norm' else 'null'}"
-                )
-        if split.kind == "leave_one_out" and not (split.by and split.values):
-            mend = "name a description in split.by and in split.values what is left out of it"
-            yield mistake("split", "leave_one_out of what?", mend)
-        if source == "screen" and config.retrieval.pool == "valtest" and config.folds(dataset) > 1:
-            problem = f"is valtest, but in the folds of {dataset} each molecule is tested once already"
-            mend = "set it to test, or split with group_holdout"
-            yield InputError(file_of(files, ["retrieval", "pool"]), "retrieval.pool", problem, mend)
-        if split.kind in ("group_folds", "scaffold") and split.folds < 2:
-            yield mistake(
-                "split.folds", f"{split.folds} fold is no cross-validation", "use 2 or more, or group_holdout"
+                mend = f"set it to {'false' if name == 'unit_norm' else 'null'}"
+                yield here.mistake(f"scaling.view{view}.{name}", problem, mend)
+
+
+def _check_others(here: _Here) -> Iterable[InputError]:
+    """What a data set says of others: what it is a reading of, and what is transferred to it."""
+    config, dataset = here.config, here.dataset
+    reading = getattr(here.data, "reading", None)
+    if reading and not any(dataset in names for names in config.readings().values()):
+        mend = "list the data set it departs from, with the same make"
+        yield here.mistake("reading", "there is nothing to compare it with", mend)
+    for other in config.datasets[: config.datasets.index(dataset)]:
+        if reading and reading == getattr(config.data.get(other), "reading", None):
+            yield here.mistake("reading", f"says the same as that of {other}", "say how it departs")
+    origin = getattr(here.data, "transfer_from", None)
+    if origin == dataset or (origin and getattr(config.data.get(origin), "source", None) != "screen"):
+        yield here.mistake("transfer_from", f"{origin} is no other screen under data", "name one, or set it to null")
+    elif origin and "all" in [view["statistics"] for view in config.family(origin).scaling.model_dump().values()]:
+        problem = f"{origin} is scaled by statistics of all rows, and this screen's would be among them"
+        yield here.mistake("transfer_from", problem, "set its scaling to statistics: train")
+
+
+def _check_make(here: _Here) -> Iterable[InputError]:
+    make = here.make
+    if getattr(make, "variant", None) == "noisy" and make.noise and make.n < NOISY_PAIRS:
+        problem = f"{make.n} pairs are too few for the information plane"
+        yield here.mistake("make.n", problem, f"use {NOISY_PAIRS} or more")
+    made = os.path.abspath(os.path.join(here.config.results, here.dataset, "data"))
+    if here.config.is_own(here.dataset) and os.path.abspath(make.path) == made:
+        problem = f"{make.path} is where the workflow puts what it has read"
+        yield here.mistake("make.path", problem, "keep your folder elsewhere")
+    if isinstance(make, MfeatSource) and make.view1 == make.view2:
+        yield here.mistake("make.view2", f"{make.view2} is view 1 already", "use another", "make.view1")
+    needed = {"file": "table", "cellprofiler": "segmentation"}.get(getattr(make, "route", None))
+    if needed and getattr(make, needed) is None:
+        problem, mend = f"is null with route: {make.route}", "give it as in config.yaml"
+        yield here.mistake(f"make.{needed}", problem, mend, "make.route")
+    bounds = getattr(getattr(make, "segmentation", None), "diameter", (0, 1))
+    if bounds[0] >= bounds[1]:
+        problem = f"ends ({spell(bounds[1])}) where it begins ({spell(bounds[0])}), or before"
+        yield here.mistake("make.segmentation.diameter", problem, "give the least first, then the largest")
+
+
+def _check_lists(here: _Here) -> Iterable[InputError]:
+    lists = {
+        "seeds": here.family.seeds,
+        "make.data_seeds": getattr(here.make, "data_seeds", []),
+        "split.values": here.family.split.values or [],
+    }
+    for stage, grid in here.family.grids.items():
+        lists |= {f"grids.{stage}.{axis}": values for axis, values in grid.items()}
+    for place, values in lists.items():
+        if len(set(values)) < len(values):
+            yield here.mistake(place, f"holds a value twice ({first_few(values, 12)})", "list each once")
+
+
+def _check_grids(here: _Here) -> Iterable[InputError]:
+    grids = here.family.grids
+    for stage, grid in grids.items():
+        if set(grid) != set(STAGES[stage].axes):
+            problem = f"has the axes {sorted(grid)}, but {stage} has {list(STAGES[stage].axes)}"
+            yield here.mistake(f"grids.{stage}", problem, "correct the axes")
+        for axis in STAGES[stage].axes:
+            if SELECTED in grid.get(axis, []) and (stage, axis) != ("step2", "beta"):
+                mend = "list numbers: only the beta of step 2 is selected, from those of step 1"
+                yield here.mistake(f"grids.{stage}.{axis}", "holds selected", mend)
+    if "factorcl" in grids and here.source != "multibench":
+        problem = f"is not for a {here.source}, where zc and zs are measured: FactorCL has neither"
+        yield here.mistake("grids.factorcl", problem, "take it out")
+    if "dmvae" in grids and here.sequences:
+        problem = f"{here.dataset} holds sequences, which DMVAE does not make"
+        yield here.mistake("grids.dmvae", problem, "set it to null")
+    step1, step2 = (grids.get(stage, {}).get("beta", []) for stage in ("step1", "step2"))
+    if SELECTED in step2 and here.source != "screen":
+        problem = "selected needs validation molecules, which only a screen has"
+        yield here.mistake("grids.step2.beta", problem, "list numbers")
+    for beta in step2:
+        if beta != SELECTED and beta not in step1:
+            problem = f"{spell(beta)} is not in grids.step1.beta"
+            yield here.mistake(
+                "grids.step2.beta", problem, "add it there: step 2 starts from step 1", "grids.step1.beta"
             )
-        if getattr(config.data[dataset], "reading", None) and not any(
-            dataset in names for names in config.readings().values()
-        ):
-            mend = "list the data set it departs from, with the same make"
-            yield mistake("reading", "there is nothing to compare it with", mend)
-        for other in config.datasets[:index]:
-            text = getattr(config.data.get(other), "reading", None)
-            if text and text == getattr(config.data[dataset], "reading", None):
-                yield mistake("reading", f"says the same as that of {other}", "say how it departs")
-        origin = getattr(config.data[dataset], "transfer_from", None)
-        if origin == dataset or (origin and getattr(config.data.get(origin), "source", None) != "screen"):
-            yield mistake("transfer_from", f"{origin} is no other screen under data", "name one, or set it to null")
-        elif origin and "all" in [view["statistics"] for view in config.family(origin).scaling.model_dump().values()]:
-            problem = f"{origin} is scaled by statistics of all rows, and this screen's would be among them"
-            yield mistake("transfer_from", problem, "set its scaling to statistics: train")
-        if getattr(make, "variant", None) == "noisy" and make.noise and make.n < NOISY_PAIRS:
-            problem = f"{make.n} pairs are too few for the information plane"
-            yield mistake("make.n", problem, f"use {NOISY_PAIRS} or more")
-        made = os.path.abspath(os.path.join(config.results, dataset, "data"))
-        if config.is_own(dataset) and os.path.abspath(make.path) == made:
-            problem = f"{make.path} is where the workflow puts what it has read"
-            yield mistake("make.path", problem, "keep your folder elsewhere")
-        if isinstance(make, MfeatSource) and make.view1 == make.view2:
-            yield mistake("make.view2", f"{make.view2} is view 1 already", "use another", "make.view1")
-        needed = {"file": "table", "cellprofiler": "segmentation"}.get(getattr(make, "route", None))
-        if needed and getattr(make, needed) is None:
-            problem, mend = f"is null with route: {make.route}", "give it as in config.yaml"
-            yield mistake(f"make.{needed}", problem, mend, "make.route")
-        bounds = getattr(getattr(make, "segmentation", None), "diameter", (0, 1))
-        if bounds[0] >= bounds[1]:
-            problem = f"ends ({spell(bounds[1])}) where it begins ({spell(bounds[0])}), or before"
-            yield mistake("make.segmentation.diameter", problem, "give the least first, then the largest")
-        data_seeds = getattr(make, "data_seeds", [])
-        if len(data_seeds) > 1 and split.kind != "random":
-            yield mistake("split.kind", f"{split.kind} with several make.data_seeds", "use random")
-        for place, values in [
-            ("seeds", family.seeds),
-            ("make.data_seeds", data_seeds),
-            ("split.values", split.values or []),
-        ] + [
-            (f"grids.{stage}.{axis}", values) for stage, grid in family.grids.items() for axis, values in grid.items()
-        ]:
-            if len(set(values)) < len(values):
-                yield mistake(place, f"holds a value twice ({first_few(values, 12)})", "list each once")
-        for stage, grid in family.grids.items():
-            if set(grid) != set(STAGES[stage].axes):
-                problem = f"has the axes {sorted(grid)}, but {stage} has {list(STAGES[stage].axes)}"
-                yield mistake(f"grids.{stage}", problem, "correct the axes")
-            for axis in STAGES[stage].axes:
-                if SELECTED in grid.get(axis, []) and (stage, axis) != ("step2", "beta"):
-                    mend = "list numbers: only the beta of step 2 is selected, from those of step 1"
-                    yield mistake(f"grids.{stage}.{axis}", "holds selected", mend)
-        undivided = {}  # by problem: the same of every stage
-        for stage in family.grids:
-            width = config._merged_training(dataset, stage)["dimensions"]
-            if config.halves_codes(dataset, stage) and (width % 2 or width < 4):
-                problem = f"{width} cannot be halved, as widths: concatenation asks"
-                yield mistake("training.dimensions", problem, "use an even number of 4 or more, or widths: each")
-                break
-            try:
-                settings = config.training_of(dataset, stage)
-            except ValidationError as error:
-                # What only this stage has is given in its own block, which no model can demand.
-                for item in error.errors():
-                    place = f"stages.{stage}.{item['loc'][0]}"
-                    yield mistake(place, "is missing", "add it; config.yaml shows every setting")
-                continue
-            between, heads = (getattr(settings.sequences, name, 0) or 1 for name in ("width", "heads"))
-            if between % heads:
-                problem = f"{heads} do not divide the width {between}"
-                undivided[problem] = mistake("training.sequences.heads", problem, f"use a multiple of {heads}")
-            if stage == "factorcl" and source != "multibench":
-                problem = f"is not for a {source}, where zc and zs are measured: FactorCL has neither"
-                yield mistake("grids.factorcl", problem, "take it out")
-            elif stage == "factorcl" and width % HEADS and settings.head_width == "divided":
-                problem = f"{width} cannot be divided among the {HEADS} projection heads of a view"
-                mend = f"use a multiple of {HEADS}, or stages.factorcl.head_width: kept"
-                yield mistake("training.dimensions", problem, mend, "stages.factorcl.dimensions")
-            if sequences and stage == "dmvae":
-                yield mistake("grids.dmvae", f"{dataset} holds sequences, which DMVAE does not make", "set it to null")
-            elif sequences and settings.sequences is None:
-                mend = "say there what encodes them (config/README.md)"
-                undivided["null"] = mistake("training.sequences", f"is null, but {dataset} holds sequences", mend)
-            elif sequences and not STAGES[stage].divided:
-                put_out = settings.sequences.outputs(HOURS)
-                if put_out != settings.dimensions:
-                    code = f"the code of {stage} is what the {settings.sequences.network} puts out, {put_out}"
-                    problem = f"is {settings.dimensions}, but {code}"
-                    yield mistake("training.dimensions", problem, f"use {put_out}", f"stages.{stage}.dimensions")
-        yield from undivided.values()
-        step1, step2 = (family.grids.get(stage, {}).get("beta", []) for stage in ("step1", "step2"))
-        if SELECTED in step2 and source != "screen":
-            problem = "selected needs validation molecules, which only a screen has"
-            yield mistake("grids.step2.beta", problem, "list numbers")
-        for beta in step2:
-            if beta != SELECTED and beta not in step1:
-                problem = f"{spell(beta)} is not in grids.step1.beta"
-                mend = "add it there: step 2 starts from step 1"
-                yield mistake("grids.step2.beta", problem, mend, "grids.step1.beta")
+
+
+def _check_stages(here: _Here) -> Iterable[InputError]:
+    """The training settings of each stage, as they come out of all that overrides them."""
+    once: dict[str, InputError] = {}  # by what is wrong: the same of every stage
+    for stage in here.family.grids:
+        width = here.config._merged_training(here.dataset, stage)["dimensions"]
+        if here.config.halves_codes(here.dataset, stage) and (width % 2 or width < 4):
+            problem = f"{width} cannot be halved, as widths: concatenation asks"
+            yield here.mistake("training.dimensions", problem, "use an even number of 4 or more, or widths: each")
+            break
+        try:
+            settings = here.config.training_of(here.dataset, stage)
+        except ValidationError as error:
+            # What only this stage has is given in its own block, which no model can demand.
+            for item in error.errors():
+                place = f"stages.{stage}.{item['loc'][0]}"
+                yield here.mistake(place, "is missing", "add it; config.yaml shows every setting")
+            continue
+        between, heads = (getattr(settings.sequences, name, 0) or 1 for name in ("width", "heads"))
+        if between % heads:
+            problem = f"{heads} do not divide the width {between}"
+            once[problem] = here.mistake("training.sequences.heads", problem, f"use a multiple of {heads}")
+        if stage == "factorcl" and here.source == "multibench" and width % HEADS and settings.head_width == "divided":
+            problem = f"{width} cannot be divided among the {HEADS} projection heads of a view"
+            mend = f"use a multiple of {HEADS}, or stages.factorcl.head_width: kept"
+            yield here.mistake("training.dimensions", problem, mend, "stages.factorcl.dimensions")
+        if here.sequences and settings.sequences is None:
+            problem, mend = (
+                f"is null, but {here.dataset} holds sequences",
+                "say there what encodes them (config/README.md)",
+            )
+            once[problem] = here.mistake("training.sequences", problem, mend)
+        elif here.sequences and not STAGES[stage].divided and settings.sequences.outputs(HOURS) != settings.dimensions:
+            put_out = settings.sequences.outputs(HOURS)
+            code = f"the code of {stage} is what the {settings.sequences.network} puts out, {put_out}"
+            problem = f"is {settings.dimensions}, but {code}"
+            yield here.mistake("training.dimensions", problem, f"use {put_out}", f"stages.{stage}.dimensions")
+    yield from once.values()
 
 
 def json_schema() -> dict[str, Any]:

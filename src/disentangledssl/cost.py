@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TextIO
 
 import torch
 
+from disentangledssl.atomic import atomic
 from disentangledssl.calibration import (
     Workers,
     light_start_up,
@@ -28,7 +29,6 @@ from disentangledssl.calibration import (
     time_training,
 )
 from disentangledssl.dataset import read_dataset
-from disentangledssl.files import atomic
 from disentangledssl.methods import STRUCTURE, Layout, Shape, load_method
 from disentangledssl.settings import STAGE_SETTINGS
 from disentangledssl.streams import Stream

@@ -41,6 +41,7 @@ from disentangledssl.sequences import holds_sequences, read_lengths, read_sequen
 
 SPLITS = ("train", "validation", "test", "unused")
 LATENTS = ("zc", "zs1", "zs2")
+LONGEST_TEXT = 1000  # characters of an id or a description
 PAIR_COLUMNS = ("id", "view1", "view2", "group")
 
 
@@ -216,7 +217,7 @@ def read_pairs(path: str | os.PathLike[str]) -> pa.Table:
     table = read_table(path)
     _check_ids(path, table)
     for name in PAIR_COLUMNS:
-        _check_text(path, table, name)
+        check_text(path, table, name)
     for name in table.column_names:
         kind = table.schema.field(name).type
         if name in PAIR_COLUMNS:
@@ -226,7 +227,9 @@ def read_pairs(path: str | os.PathLike[str]) -> pa.Table:
                 raise InputError(
                     path, f"column {name}", f"is of type {kind}, but labels are whole numbers", "encode the classes"
                 )
-        elif not name.startswith("meta_"):
+        elif name.startswith("meta_"):
+            _check_description(path, table, name)
+        else:
             raise InputError(
                 path,
                 f"column {name}",
@@ -251,7 +254,7 @@ def read_splits(path: Path, pairs_path: Path, ids: np.ndarray, groups: np.ndarra
         raise InputError(path, f"column {name}", "is not part of the contract", f"name the folds {', '.join(expected)}")
     folds = []
     for name in expected:
-        _check_text(path, table, name)
+        check_text(path, table, name)
         folds.append(_text(table, name))
         check_fold(path, name, folds[-1], groups)
     return tuple(folds)
@@ -329,7 +332,27 @@ def _text(table: pa.Table, name: str) -> np.ndarray:
     return table[name].to_numpy().astype(str)
 
 
-def _check_text(path, table: pa.Table, name: str) -> None:
+def check_once(path: str | os.PathLike[str], names: Sequence[str]) -> None:
+    """Check that no name of a column appears twice.
+
+    Raises
+    ------
+    InputError
+        If one does.
+    """
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(path, f"column {name}", "appears twice", "rename or drop one of them")
+
+
+def check_text(path: str | os.PathLike[str], table: pa.Table, name: str, longest: int = LONGEST_TEXT) -> None:
+    """Check that a column is there and holds text in every row, of at most so many characters, none of them NUL.
+
+    Raises
+    ------
+    InputError
+        If it does not.
+    """
     if name not in table.column_names:
         raise InputError(path, f"column {name}", "is missing", f"add it (found: {first_few(table.column_names)})")
     kind = table.schema.field(name).type
@@ -341,13 +364,34 @@ def _check_text(path, table: pa.Table, name: str) -> None:
         row = int(np.flatnonzero(table[name].is_null().to_numpy())[0])
         raise InputError(path, f"column {name}, row {row}", "is empty", "fill it in or drop the row")
 
+    _check_letters(path, table, name, longest)
+
+
+def _check_letters(path, table: pa.Table, name: str, longest: int = LONGEST_TEXT) -> None:
+    """Check that texts can be told apart in NumPy's arrays, which have one width for all and end at a NUL."""
+    lengths = pc.utf8_length(table[name]).to_numpy()
+    if lengths.max(initial=0) > longest:
+        row = int(np.flatnonzero(lengths > longest)[0])
+        problem = f"holds a text of {lengths[row]} characters, more than {longest}"
+        raise InputError(path, f"column {name}, row {row}", problem, "shorten it")
+    ends = pc.match_substring(table[name], "\0").to_numpy()
+    if ends.any():
+        row = int(np.flatnonzero(ends)[0])
+        raise InputError(path, f"column {name}, row {row}", "holds a NUL character", "take it out")
+
+
+def _check_description(path, table: pa.Table, name: str) -> None:
+    kind = table.schema.field(name).type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        _check_letters(path, table, name)
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
+        problem = f"is of type {kind}, but a description is text or numbers"
+        raise InputError(path, f"column {name}", problem, "cast it to string")
+
 
 def _check_ids(path, table: pa.Table) -> None:
-    names = table.column_names
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(path, f"column {name}", "appears twice", "rename or drop one of them")
-    _check_text(path, table, "id")
+    check_once(path, table.column_names)
+    check_text(path, table, "id")
     ids = _text(table, "id")
     order = np.argsort(ids, kind="stable")
     twice = np.flatnonzero(ids[order][1:] == ids[order][:-1])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+LONGEST = 300  # characters of a part of a sentence
+
 
 class InputError(Exception):
-    """Something a user gave us is wrong, told in one sentence.
+    """Something a user gave us is wrong, told in one sentence on one line, whatever the user's file holds.
 
     Parameters
     ----------
@@ -23,8 +25,15 @@ class InputError(Exception):
 
     def __init__(self, file: str | os.PathLike[str], place: str, problem: str, mend: str):
         self.file, self.place, self.problem, self.mend = os.fspath(file), place, problem, mend
-        where = f"{self.file}: {place}" if place else self.file
-        super().__init__(f"{where}: {problem}; {mend}{'' if mend.endswith('?') else '.'}")
+        where = f"{self.file}: {_shown(place)}" if place else self.file
+        super().__init__(f"{where}: {_shown(problem)}; {_shown(mend)}{'' if mend.endswith('?') else '.'}")
+
+
+def _shown(text: str) -> str:
+    """Cut a text that is too long in the middle, and escape what cannot be printed, such as ends of lines."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST * 2 // 3]} ... {text[-LONGEST // 4 :]}"
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def first_few(items: Iterable[object], shown: int = 5) -> str:

@@ -1,12 +1,10 @@
-"""Writing and reading files so that a final name always holds a whole file."""
+"""Writing and reading JSON and Parquet so that a final name always holds a whole file, and damage is told."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,35 +13,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from disentangledssl.atomic import atomic
 from disentangledssl.errors import InputError
 from disentangledssl.timings import phase
 
 METADATA_KEY = b"disentangledssl"
-
-
-@contextmanager
-def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary name beside ``path``; rename it to ``path`` when the block ends well.
-
-    A kill at any moment leaves either the old file, the new file or a ``.part`` file,
-    never half a file under the final name.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with phase("writing"):
-            yield part
-            os.replace(part, path)
-    except Exception as error:
-        # Libraries tell of a full disk in words of their own, or without the file's name.
-        full = shutil.disk_usage(path.parent).free < 2**20
-        if full or (isinstance(error, OSError) and error.filename is None):
-            number = errno.ENOSPC if full else error.errno
-            raise OSError(number, os.strerror(number or errno.EIO), str(path)) from error
-        raise
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_json(path: str | os.PathLike[str], content: Any) -> None:
@@ -94,10 +68,13 @@ def read_table(path: str | os.PathLike[str], columns: Sequence[str] | None = Non
     Raises
     ------
     InputError
-        If the file is missing, cut short or not Parquet.
+        If the file is missing, cut short or not Parquet, or a text in it is not UTF-8.
     """
     with open_table(path) as file:
-        return file.read(columns)
+        table = file.read(columns)
+        # What a text is made of, reading does not look at.
+        table.validate(full=True)
+        return table
 
 
 @contextmanager
@@ -112,14 +89,25 @@ def open_table(path: str | os.PathLike[str]) -> Iterator[pq.ParquetFile]:
     try:
         # Not read_table, which trips over a column name that appears twice before it can be told.
         with phase("loading"), pq.ParquetFile(path, page_checksum_verification=True) as file:
+            _check_info(path, file.schema_arrow.metadata)
             yield file
     except FileNotFoundError:
         raise InputError(path, "", "no such file", "make it first, or correct the path") from None
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise InputError(
             path, "", f"cannot be read as Parquet ({reason})", "delete it and run again, or copy it anew"
         ) from None
+
+
+def _check_info(path: str | os.PathLike[str], metadata: Mapping[bytes, bytes] | None) -> None:
+    try:
+        mapping = isinstance(json.loads((metadata or {}).get(METADATA_KEY, b"{}")), dict)
+    except ValueError:
+        mapping = False
+    if not mapping:
+        problem = f"hold no mapping in JSON under {METADATA_KEY.decode()}"
+        raise InputError(path, "metadata", problem, "write one there, or nothing")
 
 
 def table_info(table: pa.Table) -> dict[str, Any]:

@@ -17,10 +17,11 @@ import pyarrow as pa
 from sklearn.preprocessing import normalize
 
 from disentangledssl import mol2vec
+from disentangledssl.atomic import atomic
 from disentangledssl.dataset import PairedDataset, read_dataset
 from disentangledssl.errors import InputError, first_few
 from disentangledssl.evaluation.retrieval import NEAR_TIE
-from disentangledssl.files import atomic, write_table
+from disentangledssl.files import write_table
 from disentangledssl.measurements import label_columns
 from disentangledssl.structures import canonical_smiles, parse, read_smiles
 from disentangledssl.timings import phase

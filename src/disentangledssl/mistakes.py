@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from disentangledssl.errors import InputError, first_few
 
 Files = Sequence[str | os.PathLike[str]]
 # Settings that tell which model the settings beside them are checked by.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, many times as fast where it was built
 TAGS = ("source", "screen", "set", "network")
 
 
@@ -58,7 +60,8 @@ def sentence(error: Mapping[str, Any], root: type[BaseModel], files: Files, mend
         if "e" in value and not exponent and not whole:
             written = f"{number:.1e}" if float(f"{number:.1e}") == number else written
         return InputError(file, place, f'"{value}" is text to YAML', f"write it as {written}")
-    message = error["msg"][0].lower() + error["msg"][1:]
+    message = error["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
     return InputError(
         file, place, f"{message}, got {value!r}", mend or "correct it; config/README.md lists the settings"
     )
@@ -68,15 +71,54 @@ def file_of(files: Files, *places: Sequence[Any]) -> str:
     """Name the last file that holds one of the places whole, else the one that holds most of one."""
     best, depth = "config", -1.0
     for file in files:
-        try:
-            content = yaml.safe_load(Path(file).read_text())
-        except (OSError, yaml.YAMLError):
-            continue
+        content = _content(file)
         reached = max(_reached(content, place) / max(len(place), 1) for place in places)
         if reached >= depth:
             best, depth = os.fspath(file), reached
-    relative = os.path.relpath(best)
-    return best if relative.startswith("..") else relative
+    return _short(best)
+
+
+def repeated_keys(files: Files) -> Iterator[InputError]:
+    """Name what stands twice in one mapping of a file, where YAML would silently take the last."""
+    for file in files:
+        try:
+            root = yaml.compose(Path(file).read_text(encoding="utf-8"), LOADER)
+        except (OSError, ValueError, yaml.YAMLError):  # Snakemake, which reads it first, has its say
+            continue
+        for first, second in _repeated(root, set()):
+            problem = f"{second.value} stands here for the second time (first in line {first.start_mark.line + 1})"
+            yield InputError(_short(os.fspath(file)), f"line {second.start_mark.line + 1}", problem, "keep one of them")
+
+
+def _repeated(node: yaml.Node | None, seen: set[int]) -> Iterator[tuple[yaml.Node, yaml.Node]]:
+    if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+        return
+    seen.add(id(node))  # an alias gives the same node again, also inside itself
+    known: dict[Any, yaml.Node] = {}
+    for one in node.value:
+        key, value = one if isinstance(node, yaml.MappingNode) else (None, one)
+        if isinstance(key, yaml.ScalarNode):
+            first = known.setdefault((key.tag, key.value), key)
+            if first is not key:
+                yield first, key
+        yield from _repeated(value, seen)
+
+
+def _short(file: str) -> str:
+    relative = os.path.relpath(file)
+    return file if relative.startswith("..") else relative
+
+
+def _content(file: str | os.PathLike[str]) -> Any:
+    try:
+        return _parsed(Path(file), os.stat(file).st_mtime_ns)
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+
+
+@functools.lru_cache
+def _parsed(file: Path, changed: int) -> Any:
+    return yaml.load(file.read_text(encoding="utf-8"), LOADER)
 
 
 def _reached(content: Any, place: Sequence[Any]) -> int:
@@ -100,13 +142,13 @@ def _walk(location: Sequence[Any], root: type[BaseModel]) -> tuple[list[Any], An
     for step in location:
         if step == "[key]":  # pydantic's word for the key itself, which was the step before
             continue
+        kind = _without_none(kind)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             inside = kind
             keys.append(step)
             field = kind.model_fields.get(step)
             kind = field.annotation if field else None
             continue
-        kind = _without_none(kind)
         choices = _choices(kind)
         tagged = [one for one in choices if step in _tags(one)]
         if tagged:

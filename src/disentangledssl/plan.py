@@ -87,10 +87,10 @@ class Plan:
         self.stacks: dict[tuple[str, str], list[Stack]] = {}
         for dataset in config.datasets:
             for stage in self.stages(dataset):
-                fitting = int(config.stack_gb / run_gb(stage, config.training_of(dataset, stage)))
+                fitting = config.stack_gb / run_gb(stage, config.training_of(dataset, stage))
                 self.stacks[dataset, stage] = self.ledger.plan(
                     f"{dataset}/{stage}", self.runs(dataset, stage), STAGES[stage].group,
-                    max(1, min(config.stack_size, fitting)),
+                    max(1, int(min(config.stack_size, fitting))),
                 )  # fmt: skip
 
     def save(self) -> None:

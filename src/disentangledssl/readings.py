@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from disentangledssl.files import atomic, read_table
+from disentangledssl.atomic import atomic
+from disentangledssl.files import read_table
 
 SETTING = ["method_label", "beta", "a", "lam", "representation", "label"]
 RUN = ["fold", "seed"]

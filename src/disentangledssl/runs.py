@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from disentangledssl.atomic import atomic
 from disentangledssl.errors import InputError
 
 LEDGER_VERSION = 1
@@ -149,9 +150,8 @@ class Ledger:
                     merged.setdefault(key, {}).setdefault(name, members)
             text = json.dumps({"version": LEDGER_VERSION, "stacks": merged}, indent=1) + "\n"
             if not self.path.exists() or self.path.read_text() != text:
-                part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
-                part.write_text(text)
-                os.replace(part, self.path)
+                with atomic(self.path) as part:
+                    part.write_text(text)
 
     def _read(self) -> dict[str, dict[str, dict[str, Any]]]:
         if not self.path.exists():

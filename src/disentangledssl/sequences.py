@@ -20,8 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from disentangledssl.atomic import atomic
 from disentangledssl.errors import InputError, first_few
-from disentangledssl.files import atomic, open_table, read_table, table_info, with_info
+from disentangledssl.files import open_table, read_table, table_info, with_info
 
 COLUMNS = ("id", "length", "sequence")
 GROUP_BYTES = 2**26  # of the values that are written or read at once
@@ -133,8 +134,9 @@ def _check_layout(path: str | os.PathLike[str], file: pq.ParquetFile) -> tuple[i
         raise InputError(path, "column length", f"is of type {length}, but must be int32", "cast it to int32")
     info = table_info(schema.empty_table())
     steps, features = info.get("steps"), info.get("features")
-    named = isinstance(features, list) and features and all(isinstance(name, str) for name in features)
-    if not (isinstance(steps, int) and named and steps * len(features) == kind.list_size):
+    named = isinstance(features, list) and all(isinstance(name, str) for name in features)
+    named = named and len(features) == len(set(features)) > 0
+    if not (type(steps) is int and named and steps * len(features) == kind.list_size):
         problem = f"do not give steps and names of features that make the {kind.list_size} numbers of a sequence"
         raise InputError(path, "metadata", problem, "write it with write_sequences, which does")
     return steps, features

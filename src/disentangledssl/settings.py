@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 
 class Strict(BaseModel):
-    """A model that refuses unknown keys, silent conversions, NaN and infinity."""
+    """A model that refuses unknown keys, silent conversions, NaN and infinity, and whole numbers beyond all sense."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    largest: ClassVar[int] = 2**31 - 1  # of whole numbers: more than any setting can mean, and every library takes it
+
+    @field_validator("*")
+    @classmethod
+    def _within_sense(cls, value: Any) -> Any:
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, int) and one > cls.largest:
+                raise ValueError(f"whole numbers go up to {cls.largest}")
+        return value
 
 
 class AugmentationSettings(Strict):

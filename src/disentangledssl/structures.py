@@ -12,7 +12,6 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
 from rdkit import Chem
 from rdkit.Chem import Crippen, Descriptors, Lipinski, rdFingerprintGenerator, rdMolDescriptors
 from rdkit.Chem.MolStandardize import rdMolStandardize
@@ -20,10 +19,12 @@ from rdkit.Chem.QED import qed
 from rdkit.Chem.Scaffolds import MurckoScaffold
 from rdkit.rdBase import BlockLogs
 
+from disentangledssl.dataset import check_once, check_text
 from disentangledssl.errors import InputError, first_few
 from disentangledssl.files import read_table
 
 BITS = 2048
+LONGEST_SMILES = 10_000  # characters; a peptide of fifty residues has a thousand
 # What LINCS writes for "no structure".
 NO_STRUCTURE = {"", "-666", "restricted"}
 DESCRIPTORS = {
@@ -99,12 +100,9 @@ def read_molecules(path: str | os.PathLike[str]) -> dict[str, str]:
         If a column is missing, is no text or has gaps, or an id stands there twice.
     """
     table = read_table(path)
-    for name in ("id", "smiles"):
-        if name not in table.column_names:
-            raise InputError(path, f"column {name}", "is missing", f"add it (found: {first_few(table.column_names)})")
-        kind = table.schema.field(name).type
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)) or table[name].null_count:
-            raise InputError(path, f"column {name}", "is not text in every row", "give each molecule one text")
+    check_once(path, table.column_names)
+    check_text(path, table, "id")
+    check_text(path, table, "smiles", LONGEST_SMILES)
     place: dict[str, int] = {}
     for row, name in enumerate(table["id"].to_pylist()):
         if name in place:

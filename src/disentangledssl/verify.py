@@ -21,8 +21,9 @@ from typing import Any
 
 import yaml
 
+from disentangledssl.atomic import atomic
 from disentangledssl.errors import InputError, first_few
-from disentangledssl.files import atomic, digest, read_json
+from disentangledssl.files import digest, read_json
 from disentangledssl.manifest import MANIFEST, origin
 
 SUMS = "SHA256SUMS"

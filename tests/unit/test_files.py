@@ -15,14 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from disentangledssl.atomic import atomic
 from disentangledssl.errors import InputError
-from disentangledssl.files import atomic, read_json, read_table, table_info, write_json, write_table
+from disentangledssl.files import read_json, read_table, table_info, write_json, write_table
 
 TABLE = pa.table({"run": ["a", "b"], "value": [0.5, None]})
 
 HALF_A_FILE = """
 import sys, time
-from disentangledssl.files import atomic
+from disentangledssl.atomic import atomic
 with atomic(sys.argv[1]) as part:
     with open(part, "w") as file:
         file.write("half")

@@ -54,7 +54,8 @@ def within(name: str, packages: tuple[str, ...]) -> bool:
 ONLY = {
     # Pure functions: PyTorch, and the random streams that their generators come from.
     "errors": set(),
-    "runs": set(),
+    "atomic": {".timings"},
+    "runs": {".atomic"},
     "codeversion": set(),
     "timings": set(),
     "summary": set(),

@@ -98,8 +98,8 @@ def test_smiles_come_in_the_order_of_the_ids(tmp_path):
     ("columns", "said"),
     [
         ({"id": ["a", "b"]}, "column smiles: is missing; add it"),
-        ({"id": ["a", "b"], "smiles": [1, 2]}, "column smiles: is not text in every row"),
-        ({"id": ["a", "b"], "smiles": ["CC", None]}, "column smiles: is not text in every row"),
+        ({"id": ["a", "b"], "smiles": [1, 2]}, "column smiles: is of type int64, but must be text"),
+        ({"id": ["a", "b"], "smiles": ["CC", None]}, "column smiles, row 1: is empty"),
         ({"id": ["a", "a"], "smiles": ["CC", "CO"]}, 'column id, rows 0 and 1: "a" appears twice'),
         ({"id": ["a", "z"], "smiles": ["CC", "CO"]}, 'column id: molecule "b" of view 2 is missing; add its row'),
         ({"id": ["b", "a"], "smiles": ["CC", "C1C"]}, 'column smiles, row 1: "C1C" cannot be parsed; correct it'),

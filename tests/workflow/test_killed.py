@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -19,13 +20,24 @@ from comparison import assert_same_bytes, outputs
 RESULTS = "results/small"
 LONG_CONFIG = "tests/workflow/configs/long.yaml"
 LONG = "results/long"
+TABLE = f"{LONG}/simulation/probes.csv"
 SECONDS_TO_WAIT = 120
+KILLS = 20
 
 
 @pytest.fixture(scope="module")
-def undisturbed(fresh, tmp_path_factory) -> Iterator:
-    """A finished run of the long config, and how long each training job took (seconds by rule)."""
-    checkout = fresh.copy(tmp_path_factory.mktemp("undisturbed") / "copy").under(*fresh.configs, LONG_CONFIG)
+def measured(fresh, tmp_path_factory) -> Iterator:
+    """A run of the long config up to its table."""
+    checkout = fresh.copy(tmp_path_factory.mktemp("measured") / "copy").under(*fresh.configs, LONG_CONFIG)
+    checkout.run(TABLE).ok()
+    yield checkout
+    shutil.rmtree(checkout.folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(measured, tmp_path_factory) -> Iterator:
+    """A finished run of the long config, with all figures."""
+    checkout = measured.copy(tmp_path_factory.mktemp("undisturbed") / "copy")
     checkout.run().ok()
     yield checkout
     shutil.rmtree(checkout.folder)
@@ -36,7 +48,7 @@ def disturbed(undisturbed, tmp_path: Path, name: str):
     checkout = undisturbed.copy(tmp_path / name)
     for stage in ("step1", "step2"):
         shutil.rmtree(checkout / f"{LONG}/simulation/{stage}")
-    for path in (checkout / f"{LONG}/simulation").glob("*.*"):
+    for path in [*(checkout / f"{LONG}/simulation").glob("*.*"), *(checkout / LONG).glob("claims.*")]:
         path.unlink()
     assert checkout.plan()["train_step1"] == 1
     return checkout
@@ -57,6 +69,18 @@ def find_job(process: subprocess.Popen, script: str) -> psutil.Process:
             pass
         time.sleep(0.02)
     raise AssertionError(f"{script} did not begin within {SECONDS_TO_WAIT} s")
+
+
+def scripts_of(process: subprocess.Popen) -> list[psutil.Process]:
+    """Jobs that run a script of the workflow now."""
+    found = []
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                words = child.cmdline()
+                if len(words) == 2 and "python" in words[0] and "/.snakemake/scripts/" in words[1]:
+                    found.append(child)
+    return found
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:
@@ -86,30 +110,44 @@ def assert_no_final_file(folder: Path) -> None:
     assert [name for name in left if name != "checkpoint.pt" and not name.endswith(".part")] == []
 
 
-def assert_as_undisturbed(checkout, undisturbed, *options: str) -> None:
+def assert_as_undisturbed(checkout, undisturbed, *targets: str) -> None:
     """Check that the same command ends the run with the bytes of an undisturbed one, and leaves nothing over."""
-    checkout.run(options=options).ok()
+    checkout.run(*targets).ok()
     # A kill may leave a .part file, under a name that nothing reads.
     made = {name: path for name, path in outputs(checkout, LONG).items() if not name.endswith(".part")}
     assert_same_bytes(outputs(undisturbed, LONG), made)
-    assert "Nothing to be done" in checkout.run(options=["--dry-run"]).ok().output
+    assert "Nothing to be done" in checkout.run(*targets, options=["--dry-run"]).ok().output
 
 
-def test_training_killed_at_three_random_moments(undisturbed, tmp_path):
-    """Kill -9 of the training job; the same command goes on and ends with the same bytes."""
+def assert_no_half_file(checkout, undisturbed) -> None:
+    """Check that what has a final name is there to its last byte."""
+    whole = outputs(undisturbed, LONG)
+    left = {
+        name: path for name, path in outputs(checkout, LONG).items() if not name.endswith((".part", "checkpoint.pt"))
+    }
+    assert set(left) <= set(whole)
+    assert [name for name, path in left.items() if path.read_bytes() != whole[name].read_bytes()] == []
+
+
+def random_moments() -> random.Random:
+    """Moments that are others each time, and can be had again."""
     seed = time.time_ns() % 10**9
     print(f"seed of the moments: {seed}")
-    moments = random.Random(seed)
-    left = {}
+    return random.Random(seed)
+
+
+def test_training_killed_at_three_random_moments(measured, tmp_path):
+    """Kill -9 of the training job; the same command goes on and ends with the same bytes."""
+    moments, left = random_moments(), {}
     for stage in ("step1", "step2"):
-        timed = next((undisturbed / f"{LONG}/benchmarks/simulation").glob(f"{stage}/*/train_*.seconds.json"))
+        timed = next((measured / f"{LONG}/benchmarks/simulation").glob(f"{stage}/*/train_*.seconds.json"))
         left[stage] = json.loads(timed.read_text())["all"]
-    checkout, kills = disturbed(undisturbed, tmp_path, "copy"), 0
+    checkout, kills = disturbed(measured, tmp_path, "copy"), 0
     for stage in ("step1", moments.choice(["step1", "step2"]), "step2"):
-        folder = checkout / only_stack(undisturbed, stage).relative_to(undisturbed.folder)
+        folder = checkout / only_stack(measured, stage).relative_to(measured.folder)
         if (folder / "models.safetensors").exists():
             continue
-        process = checkout.start()
+        process = checkout.start(TABLE)
         job = find_job(process, f"train_{stage}.py")
         moment = moments.uniform(0, 0.8 * left[stage])
         time.sleep(moment)
@@ -127,7 +165,49 @@ def test_training_killed_at_three_random_moments(undisturbed, tmp_path):
         left[stage] -= moment
         kills += 1
     assert kills
+    assert_as_undisturbed(checkout, measured, TABLE)
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments(undisturbed, tmp_path):
+    """Kill -9 of a job, of Snakemake alone or of both, whatever is running; runs that get to their end are compared."""
+    moments, kills, orphans, runs = random_moments(), [], [], 0
+    checkout = disturbed(undisturbed, tmp_path, "0")
+    begun = time.monotonic()
+    disturbed(undisturbed, tmp_path, "timed").run().ok()
+    seconds = time.monotonic() - begun
+    while len(kills) < KILLS:
+        process = checkout.start()
+        time.sleep(moments.uniform(0, seconds))
+        victim = moments.choice(["job", "snakemake", "both"])
+        jobs = scripts_of(process)
+        if process.poll() is not None or (victim == "job" and not jobs):
+            # Nothing to kill: at its end, or between two jobs.
+            output = end(process)
+            assert process.returncode == 0, output
+        elif victim == "job":
+            moments.choice(jobs).kill()
+            end(process)
+            kills.append(victim)
+        else:
+            if victim == "both":
+                os.killpg(process.pid, signal.SIGKILL)
+            else:
+                process.kill()
+                orphans += jobs
+            process.wait(SECONDS_TO_WAIT)
+            process.stdout.close()
+            kills.append(victim)
+            checkout.run(options=["--unlock"]).ok()
+        assert_no_half_file(checkout, undisturbed)
+        if set(outputs(undisturbed, LONG)) <= set(outputs(checkout, LONG)):
+            assert_as_undisturbed(checkout, undisturbed)
+            runs += 1
+            checkout = disturbed(undisturbed, tmp_path, str(runs))
     assert_as_undisturbed(checkout, undisturbed)
+    counted = ", ".join(f"{kills.count(one)} x {one}" for one in sorted({*kills}))
+    print(f"{runs + 1} runs of {seconds:.0f} s, killed: {counted}")
+    assert not psutil.wait_procs(orphans, timeout=SECONDS_TO_WAIT)[1], "an orphan goes on for ever"
 
 
 @pytest.mark.slow

@@ -558,6 +558,17 @@ def raw_data():
 
 
 # What a run notes of itself; imported here, since planning needs none of it.
+def note_start():
+    """Remember the stacks, and note of which jobs, by which versions and config, what follows is made."""
+    try:
+        PLAN.save()
+        write_run_manifest()
+        write_run_graph(workflow.dag)
+    except OSError as error:
+        problem = f"cannot be written ({error.strerror})"
+        raise WorkflowError(str(InputError(error.filename or R, "", problem, "mend this and run again")))
+
+
 def write_run_manifest():
     from disentangledssl.manifest import write_manifest
 
@@ -581,9 +592,13 @@ def starting_lines():
     return "\n".join(lines)
 
 
-def failing_lines():
-    """What to do after a failure."""
-    return (
-        "A step failed: its sentence stands above, its whole story in the log that Snakemake names.\n"
-        "After mending the cause, the same command goes on from here; finished steps are not repeated."
+def failing_lines(logs):
+    """What to do after a failure that Snakemake's own logs tell of."""
+    lines = ["A step failed: its sentence stands above, its whole story in the log that Snakemake names."]
+    if any("has older modification time" in Path(log).read_text() for log in logs):
+        lines.append(
+            "The input in that sentence is dated in the future, as after a clock that was wrong: `touch` it, if it is right."
+        )
+    return "\n".join(
+        [*lines, "After mending the cause, the same command goes on from here; finished steps are not repeated."]
     )

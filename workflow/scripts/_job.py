@@ -1,11 +1,12 @@
 """What every script does around its one call: the log, one sentence on bad input, threads and timings."""
 
+import errno
 import json
 import logging
 import os
 import sys
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -28,15 +29,21 @@ def job(snakemake):
     logging.getLogger("gensim").setLevel(logging.WARNING)
     try:
         yield terminal
+        _note_seconds(snakemake, timings.report(begun))
     except InputError as error:
         _fail(snakemake, terminal, str(error))
     except OSError as error:
         # Full disk, no permission: the user's machine, not our code.
-        free = f", {psutil.disk_usage(os.getcwd()).free / 1e6:.0f} MB free" if error.errno == 28 else ""
-        _fail(snakemake, terminal, f"{error.filename or os.getcwd()}: {error.strerror}{free}; mend this and run again.")
+        place = error.filename or snakemake.log[0]
+        free = f", {psutil.disk_usage(_there(place)).free / 1e6:.0f} MB free" if error.errno == errno.ENOSPC else ""
+        _fail(snakemake, terminal, f"{place}: {error.strerror}{free}; mend this and run again.")
+    except MemoryError as error:
+        _fail(snakemake, terminal, f"step {snakemake.rule} needs more memory than there is ({error}); give it more.")
     except Exception:
         _fail(snakemake, terminal, f"step {snakemake.rule} failed; please report it with the log.")
-    seconds = timings.report(begun)
+
+
+def _note_seconds(snakemake, seconds):
     logging.info("seconds: %s", json.dumps({name: round(value, 2) for name, value in seconds.items()}))
     # Beside Snakemake's own benchmark of the step, whose path the script is not told.
     beside = Path(snakemake.log[0].replace("/logs/", "/benchmarks/", 1)).with_suffix(".seconds.json")
@@ -44,9 +51,16 @@ def job(snakemake):
     beside.write_text(json.dumps(seconds) + "\n")
 
 
+def _there(path):
+    """The nearest folder above that exists."""
+    return next(folder for folder in Path(path).absolute().parents if folder.is_dir())
+
+
 def _fail(snakemake, terminal, sentence):
-    traceback.print_exc()
+    # First to the terminal: on a full disk there is no log.
     print(f"\n{sentence}\n(log: {snakemake.log[0]})", file=terminal, flush=True)
+    with suppress(OSError):
+        traceback.print_exc()
     sys.exit(1)
 
 

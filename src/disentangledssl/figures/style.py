@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from disentangledssl.files import atomic
+from disentangledssl.atomic import atomic
 
 matplotlib.use("Agg")
 from matplotlib import colors, pyplot

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from disentangledssl.files import atomic, read_table
+from disentangledssl.atomic import atomic
+from disentangledssl.files import read_table
 from disentangledssl.paper.comparison import HIGHER, INCONSISTENT, LOWER, NOT_RUN, UNDECIDED, WITHIN
 from disentangledssl.paper.published import TABLES
 

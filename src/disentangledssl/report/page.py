@@ -22,8 +22,9 @@ import pyarrow.compute as pc
 import yaml
 from markupsafe import Markup
 
+from disentangledssl.atomic import atomic
 from disentangledssl.errors import InputError
-from disentangledssl.files import atomic, read_json, read_table, table_info
+from disentangledssl.files import read_json, read_table, table_info
 from disentangledssl.report import graph, table, times
 from disentangledssl.report.captions import render_caption
 from disentangledssl.report.markdown import read_blocks

@@ -32,6 +32,8 @@ Digest = Annotated[str, Field(pattern=r"^(sha512:[0-9a-f]{128}|sha256:[0-9a-f]{6
 class SourceFile(Strict):
     """One file of a source, or many whose names follow a pattern."""
 
+    largest = 2**63 - 1  # bytes
+
     name: str = Field(pattern=r"^[^/\s][^\s]*[^/\s]$", description="path below the source's folder")
     what: str = Field(min_length=1, description="what it holds, in a few words")
     bytes: int | None = Field(default=None, ge=1, description="exact size, checked; null = unknown")

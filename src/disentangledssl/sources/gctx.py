@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from disentangledssl.atomic import atomic
 from disentangledssl.errors import InputError, first_few
-from disentangledssl.files import atomic
 from disentangledssl.timings import phase
 
 MATRIX = "/0/DATA/0/matrix"

@@ -25,8 +25,9 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from disentangledssl.atomic import atomic
 from disentangledssl.errors import InputError, first_few
-from disentangledssl.files import atomic, read_table, table_info
+from disentangledssl.files import read_table, table_info
 from disentangledssl.sources.curation import Screen, cap_profiles, group_by_skeleton, resolve_structures, write_screen
 from disentangledssl.sources.gctx import read_wells
 from disentangledssl.sources.pickles import read_pickle

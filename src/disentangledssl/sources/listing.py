@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from disentangledssl.atomic import atomic
 from disentangledssl.config import DownloadSettings
-from disentangledssl.files import atomic
 from disentangledssl.sources.catalogue import Catalogue, Source, load_catalogue, spell_bytes
 
 COLUMNS = (

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from disentangledssl.atomic import atomic
 from disentangledssl.dataset import check_fold, look_up, read_pairs, read_splits, read_view
 from disentangledssl.errors import InputError
-from disentangledssl.files import atomic, table_info, write_table
+from disentangledssl.files import table_info, write_table
 from disentangledssl.structures import read_molecules, read_smiles
 
 UNLABELLED = -1
@@ -66,6 +67,9 @@ def check_own(
     if kind == "given":
         _check_given(folder, pairs, name, screen, folds)
     info = {"title": name, "stand_in": False} | table_info(pairs) | {"name": name}
+    for key, kind, meant in (("title", str, "text"), ("stand_in", bool, "true or false")):
+        if not isinstance(info[key], kind):
+            raise InputError(path, "metadata", f"{key} is {info[key]!r}, not {meant}", "correct it, or leave it out")
     write_table(out, pairs, info | ({"title": title} if title else {}))
 
 

@@ -7,8 +7,8 @@ import logging
 import os
 from pathlib import Path
 
+from disentangledssl.atomic import atomic
 from disentangledssl.errors import InputError
-from disentangledssl.files import atomic
 
 log = logging.getLogger(__name__)
 

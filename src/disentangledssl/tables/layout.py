@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from disentangledssl.files import atomic, read_table, table_info, write_table
+from disentangledssl.atomic import atomic
+from disentangledssl.files import read_table, table_info, write_table
 
 BETA0 = "disentangledssl_beta0"
 STAGE_ORDER = ("clip", "step1", "step2", "jointopt", "focal", "dmvae", "factorcl", "reference")
