@@ -14,7 +14,18 @@ PACKAGE = REPOSITORY / "src" / "disentangledssl"
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
 LINES_OF_A_SCRIPT = 25
 # Imported whenever the Snakefile is parsed, on a cluster once a job.
-LIGHT = ["errors", "runs", "mistakes", "config", "plan", "settings", "codeversion", "summary", "sources.catalogue"]
+LIGHT = [
+    "errors",
+    "runs",
+    "mistakes",
+    "config",
+    "plan",
+    "settings",
+    "codeversion",
+    "summary",
+    "sources.catalogue",
+    "sources.left_out",
+]
 HEAVY = ["torch", "pandas", "numpy", "pyarrow", "scipy", "sklearn", "matplotlib", "rdkit", "gensim", "h5py"]
 
 

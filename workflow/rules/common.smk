@@ -18,6 +18,7 @@ try:
     from disentangledssl.errors import InputError
     from disentangledssl.plan import Plan, code, presets_with, run_gb
     from disentangledssl.sources.catalogue import load_catalogue
+    from disentangledssl.sources.left_out import lines_of, reason_of
     from disentangledssl.summary import summary
 except ImportError as error:
     raise WorkflowError(
@@ -161,13 +162,15 @@ def own_inputs(wildcards):
 
 
 def raw_files(dataset):
-    """The raw files that a data set is made from, bundled or downloaded."""
-    if dataset in OWN:
+    """The raw files that a data set is made from, bundled or downloaded, whether or not it is run."""
+    source, make = CONFIG.data[dataset].source, CONFIG.data[dataset].make
+    if CONFIG.is_own(dataset) or source == "simulation":
         return []
-    if dataset in LINCS:
-        return list(LINCS_FILES[CONFIG.data[dataset].make.route].values())
-    if dataset in RXRX19A:
-        make = CONFIG.data[dataset].make
+    if source == "multibench":
+        return [MULTIBENCH_FILES[make.set][0]]
+    if make.screen == "lincs":
+        return list(LINCS_FILES[make.route].values())
+    if make.screen == "rxrx19a":
         features = {
             "embeddings": f"{D}/rxrx19a/RxRx19a-DL-embeddings.zip",
             "file": make.table and make.table.path,
@@ -175,9 +178,7 @@ def raw_files(dataset):
             "cellprofiler": f"{D}/rxrx19a/images/HRCE-1/Plate1/AA02_s1_w1.png",
         }
         return [RXRX19A_METADATA, features[make.route]]
-    if dataset in MULTIBENCH:
-        return [MULTIBENCH_FILES[CONFIG.data[dataset].make.set][0]]
-    return [f"data/{CONFIG.data[dataset].make.screen}/profiles.parquet"] if dataset in BUNDLED else []
+    return [f"data/{make.screen}/profiles.parquet"]
 
 
 def converter(dataset):
@@ -468,12 +469,11 @@ def write_run_manifest():
 
 
 def starting_lines():
-    """What is run and what is not, for the person who started it."""
+    """What is run and what is not, and why, for the person who started it."""
     stand_ins = f"; stand-ins for the paper's data: {', '.join(STAND_INS)}" if STAND_INS else ""
-    lines = [f"Data sets: {', '.join(CONFIG.datasets)}{stand_ins}. Results go to {R}/."]
-    if ELSEWHERE:
-        lines.append(f"Defined, but not run by this config: {', '.join(ELSEWHERE)}.")
-    return "\n".join(lines)
+    first = f"Data sets: {', '.join(CONFIG.datasets)}{stand_ins}. Results go to {R}/."
+    reasons = {name: reason_of(raw_files(name), CATALOGUE, CONFIG.downloads) for name in ELSEWHERE}
+    return "\n".join([first, *lines_of(reasons)])
 
 
 def failing_lines():
