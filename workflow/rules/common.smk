@@ -49,6 +49,12 @@ DESCRIBED = [name for name in SCREENS if CONFIG.data[name].make.screen != "lincs
 MULTIBENCH = [name for name in CONFIG.datasets if CONFIG.data[name].source == "multibench"]
 CONVERTED = [name for name in MULTIBENCH if name not in OWN]
 STAND_INS = [*BUNDLED, *(name for name in MULTIBENCH if CONFIG.data[name].make.set in ("mfeat", "mustard_text"))]
+# The paper's own data of MultiBench, run or not: how large they are is known without their files.
+SIZED = {
+    name: one.make.set
+    for name, one in CONFIG.data.items()
+    if one.source == "multibench" and one.make.set not in ("mfeat", "mustard_text", "own")
+}
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 # Of drug screens: shared representations to rank molecules by (step 2 has those of step 1), and both kinds to decode.
 RANKED = [stage for stage in STAGES if stage != "step2"]
@@ -404,7 +410,7 @@ def figures_of(name):
 
 
 def evaluation(dataset):
-    """How a data set is evaluated, for the prediction of costs: by kind the stages and options."""
+    """How a data set is evaluated: by kind the stages and options."""
     if dataset in SIMULATIONS + MULTIBENCH:
         options = {"probe": probe_options(dataset)}
         kinds, references = {"probes": ([*STAGES], options)}, {"probes": options}
@@ -425,6 +431,43 @@ def evaluation(dataset):
         "kinds": kinds,
         "references": references,
     }
+
+
+def shown_evaluation(dataset):
+    """The run that pictures of a screen show, and the kinds of them that are measured first."""
+    if dataset not in SCREENS or (dataset, "step2") not in PLAN.stacks:
+        return {}
+    kinds = ["embedding_maps"] * (dataset in DESCRIBED) + ["top_hits"]
+    return {"shown": {"run": PLAN.shown(dataset).id, "kinds": kinds}}
+
+
+def transfer_evaluation(dataset):
+    """How the models of another screen are evaluated on this one: as of ``evaluation``."""
+    source = TRANSFERS[dataset]
+    ranking = CONFIG.retrieval.model_dump(exclude={"bootstrap"}) | {"pool": "test"}
+    return {
+        "folder": f"{R}/{dataset}/transfer/data",
+        "trained_on": source,
+        "folds": CONFIG.used_folds(source),
+        "scaling": view_scaling(source),
+        "kinds": {"retrieval": (RANKED, ranking)},
+        "references": {"retrieval": ranking | {"scaling": view_scaling(source)}},
+    }
+
+
+def evaluations():
+    """How all that is trained is evaluated, for the prediction of costs: by data set, transfer apart."""
+    found = {name: evaluation(name) | shown_evaluation(name) for name in CONFIG.datasets}
+    return found | {f"{name}/transfer": transfer_evaluation(name) for name in TRANSFERS}
+
+
+def sized_stacks():
+    """The stacks of the paper's own data of MultiBench, run or not, with the memory of their runs by estimate."""
+    stacks = Plan(CONFIG.model_copy(update={"datasets": [*SIZED]}), f"{R}/stacks.json").trainings()
+    return [
+        one | {"gb": len(one["runs"]) * run_gb(one["stage"], CONFIG.training_of(one["dataset"], one["stage"]))}
+        for one in stacks
+    ]
 
 
 def simulation_outputs():
