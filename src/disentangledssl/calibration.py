@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import torch
 
 from disentangledssl.batches import Feed
 from disentangledssl.dataset import read_dataset
+from disentangledssl.operations import start_runs
 from disentangledssl.settings import STAGE_SETTINGS, ScalingSettings
 from disentangledssl.training import TRAINED, assemble, save_stack, train
 
@@ -107,12 +107,21 @@ def time_evaluation(
     """Evaluate one run (its weights matter little to the time): seconds of it and of loading, the peak of memory."""
     from disentangledssl import contents, probes, rankings, reconstructions
 
-    measure = {
-        "contents": contents.measure_contents,
-        "probes": probes.probe_models,
-        "retrieval": rankings.measure_retrieval,
-        "reconstruction": reconstructions.measure_reconstruction,
-    }[kind]
+    measure, named = (
+        {
+            "contents": contents.measure_contents,
+            "probes": probes.probe_models,
+            "retrieval": rankings.measure_retrieval,
+            "reconstruction": reconstructions.measure_reconstruction,
+        }.get(kind),
+        {"stage": stage},
+    )
+    if measure is None:
+        # Of the one run that pictures show; imported here, as what they need would be in the memory of all others.
+        from disentangledssl import hits, maps
+
+        measure = {"embedding_maps": maps.map_representations, "top_hits": hits.rank_shown_hits}[kind]
+        named = {"run": runs[0]["id"]}
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         starts = _untrained("step1", folder, start_runs(runs), step1, scaling, [], Path(temporary, "starts"))
@@ -120,7 +129,7 @@ def time_evaluation(
         begun = _reset_peak()
         read_dataset(folder)
         read = now()
-        measure(models, Path(folder), Path(temporary, "out"), stage=stage, **options)
+        measure(models, Path(folder), Path(temporary, "out"), **named, **options)
         took = now() - read
     return {"seconds": took - (read - begun), "fixed": read - begun, **_peak("cpu")}
 
@@ -138,12 +147,6 @@ def time_references(kind: str, folder: str, options: dict) -> dict[str, float]:
         begun = _reset_peak()
         measure(Path(folder), Path(temporary, "out"), folds=1, **options)
     return {"seconds": now() - begun, "fixed": 0.0, **_peak("cpu")}
-
-
-def start_runs(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """List the step-1 runs that step-2 runs start from, one for each seed whose mini-batches it sees."""
-    keys = [(run["beta_value"], run["fold"], run["start_seed"], run["seed"]) for run in runs if "start_seed" in run]
-    return [{"beta_value": beta, "fold": fold, "seed": seed} for beta, fold, seed, _ in dict.fromkeys(keys)]
 
 
 def _untrained(stage, folder, runs, settings, scaling, starts, path: Path) -> list[Path]:

@@ -81,8 +81,7 @@ def measure_reference_contents(
     width : int
         Principal components of a view: the dimensions of the methods' representations.
     """
-    from disentangledssl.reference_rows import screen_split
-    from disentangledssl.references import regularised_cca
+    from disentangledssl.references import regularised_cca, screen_split
     from disentangledssl.scaling import scale_fold
     from disentangledssl.settings import ScalingSettings
 

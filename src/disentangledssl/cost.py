@@ -1,10 +1,11 @@
 """What a preset takes, known before it is paid: hours, memory and disk, from a short calibration.
 
-Steps, shapes and sizes are exact: they follow from the plan of stacks and from the data sets. Seconds are measured
-(``calibration``), once for each distinct shape of a stack, and the jobs put on the cores as Snakemake would.
+Steps, shapes, operations and sizes are exact: they follow from the plan of stacks and from the data sets
+(``operations``). Seconds are measured (``calibration``), once for each distinct shape of a stack, and the jobs put on
+the cores as Snakemake would.
 
 Source: choice. Not predicted, a percent or less each: making the data sets (it is done before this), checkpoints,
-resampling for the tables of retrieval.
+resampling for the tables of retrieval; nor what is made only when asked for (one run's hits or representations).
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-import torch
-
 from disentangledssl.atomic import atomic
 from disentangledssl.calibration import (
     Workers,
@@ -29,9 +28,8 @@ from disentangledssl.calibration import (
     time_training,
 )
 from disentangledssl.dataset import read_dataset
-from disentangledssl.methods import STRUCTURE, Layout, Shape, load_method
+from disentangledssl.operations import HISTORY_BYTES, stack_bytes, step_flops, with_beta
 from disentangledssl.settings import STAGE_SETTINGS
-from disentangledssl.streams import Stream
 from disentangledssl.training import epoch_size
 
 log = logging.getLogger(__name__)
@@ -39,10 +37,9 @@ log = logging.getLogger(__name__)
 SECONDS = 3.0  # of steps that are timed, about, for each shape
 MOST_RUNS = 12  # of a stack that is timed on a CPU; for more, its time is scaled
 SNAKEMAKE = {"seconds": 0.7, "gb": 0.2}  # its share of every job, and its own memory; measured
-HISTORY_BYTES = 10  # a row of a loss curve, compressed
 COLUMNS = (
-    "dataset", "part", "stacks", "finished", "runs", "epochs", "steps", "seconds_a_step", "cpu_hours", "hours",
-    "memory_gb", "gpu_memory_gb", "disk_gb",
+    "dataset", "part", "stacks", "finished", "runs", "epochs", "steps", "flop", "seconds_a_step", "cpu_hours",
+    "hours", "memory_gb", "gpu_memory_gb", "disk_gb",
 )  # fmt: skip
 
 
@@ -55,6 +52,7 @@ class Job(NamedTuple):
     cores: int = 1
     gpus: int = 0
     done: bool = False
+    row: tuple[str, str] = ("", "")  # data set and part that it is counted under
 
 
 def makespan(jobs: Sequence[Job], cores: int) -> float:
@@ -81,18 +79,6 @@ def makespan(jobs: Sequence[Job], cores: int) -> float:
     return now
 
 
-def stack_bytes(
-    stage: str, settings: Mapping, shapes: tuple[Shape, Shape], runs: Sequence[Mapping[str, Any]], step1: Mapping
-) -> int:
-    """Return the bytes of a stack's weights, which are never allocated; step 2 starts from models of ``step1``."""
-    starts, none = start_runs(runs), [0] * len(runs)
-    shape = {name: step1[name] for name in STRUCTURE} if starts else {}
-    layout = Layout({}, [Stream("", 0, 0)], none, [""] * len(starts), shape, none, [0] * len(starts))
-    with torch.device("meta"):
-        model = load_method(stage)(shapes, STAGE_SETTINGS[stage].model_validate(settings), layout)
-    return sum(tensor.nbytes for tensor in model.state_dict().values())
-
-
 def at_runs(points: Mapping[int, Mapping[str, float]], runs: int) -> dict[str, float]:
     """Return what a stack of so many runs takes, from measurements at one or two numbers of runs.
 
@@ -117,7 +103,9 @@ class Costs:
         What ``Plan.trainings`` gives.
     datasets : mapping of name to mapping
         ``folder``, ``folds`` that are run, ``scaling``, ``kinds`` of evaluation (``probes``, ``retrieval``,
-        ``reconstruction``), each with its stages and options, and ``references``: kinds with options.
+        ``reconstruction``), each with its stages and options, ``references``: kinds with options, and ``shown``: the
+        run of step 2 that pictures show, if any, and their kinds. Where the models of another data set are evaluated
+        (transfer), ``trained_on`` names it, and the name is that of a folder of results below the data set's.
     results : path
         Where finished stacks are looked for.
     device : str
@@ -131,7 +119,7 @@ class Costs:
         self, stacks: Sequence[Mapping], datasets: Mapping[str, Mapping], results: Path, *, device: str, cores: int,
         threads: int, seconds: float = SECONDS,
     ):  # fmt: skip
-        self.stacks = [stack | {"runs": [_with_beta(run) for run in stack["runs"]]} for stack in stacks]
+        self.stacks = [stack | {"runs": [with_beta(run) for run in stack["runs"]]} for stack in stacks]
         self.datasets, self.results = datasets, results
         self.device, self.cores, self.threads, self.seconds = device, cores, min(threads, cores), seconds
         self.beside = 1 if device == "cuda" else max(1, cores // threads)  # training jobs at a time
@@ -148,6 +136,20 @@ class Costs:
                     self.epochs[name, stack["stage"]] = epoch_size(dataset, Path(one["folder"]), settings)
         self.step1 = {stack["dataset"]: stack["settings"] for stack in stacks if stack["stage"] == "step1"}
         self.measured: dict[tuple, Any] = {}
+
+    def evaluated(self, name: str) -> list[Mapping]:
+        """Return the stacks that are evaluated on a data set: its own, or those of the one it is ranked by."""
+        return [stack for stack in self.stacks if stack["dataset"] == self.datasets[name].get("trained_on", name)]
+
+    def shown(self, name: str) -> Mapping:
+        """Return the stack of the run that pictures show, with this run alone."""
+        (stack, run) = next(
+            (stack, run)
+            for stack in self.evaluated(name)
+            for run in stack["runs"]
+            if (stack["stage"], run["id"]) == ("step2", self.datasets[name]["shown"]["run"])
+        )
+        return stack | {"runs": [run]}
 
     def steps(self, stack: Mapping) -> int:
         """Return the mini-batches of an epoch."""
@@ -186,15 +188,19 @@ class Costs:
                 }  # fmt: skip
                 name, stage = stacks[0]["dataset"], stacks[0]["stage"]
                 log.info("%s %s, by runs: %s", name, stage, self.measured["training", shape])
-            for stack in self.stacks:
-                name, stage, one = stack["dataset"], stack["stage"], self.datasets[stack["dataset"]]
-                for kind, (stages, options) in one["kinds"].items():
-                    key = self.evaluation(name, kind, stage)
-                    if stage in stages and key not in self.measured:
-                        task = {"kind": kind, **self.task(stack, 1), "options": options}
-                        took = self.measured[key] = workers.measure(time_evaluation, **task)
-                        log.info("%s %s, %s of a run: %s", name, stage, kind, took)
             for name, one in self.datasets.items():
+                asked = [
+                    (kind, stack, options)
+                    for stack in self.evaluated(name)
+                    for kind, (stages, options) in one["kinds"].items()
+                    if stack["stage"] in stages
+                ] + [(kind, self.shown(name), {}) for kind in one.get("shown", {}).get("kinds", ())]
+                for kind, stack, options in asked:
+                    key = self.evaluation(name, kind, stack["stage"])
+                    if key not in self.measured:
+                        task = self.task(stack, 1) | {"kind": kind, "folder": one["folder"], "options": options}
+                        took = self.measured[key] = workers.measure(time_evaluation, **task)
+                        log.info("%s %s, %s of a run: %s", name, stack["stage"], kind, took)
                 for kind, options in one["references"].items():
                     key = self.evaluation(name, kind)
                     if key not in self.measured:
@@ -218,36 +224,56 @@ class Costs:
 
     def jobs(self) -> list[Job]:
         """List the jobs of the whole run."""
+        return [job for name in self.datasets for job in (*self.trainings(name), *self.evaluations(name))]
+
+    def trainings(self, name: str) -> list[Job]:
+        """List the jobs that train the stacks of a data set."""
         found = []
-        for name, one in self.datasets.items():
-            folder = self.results / name
-            evaluated: dict[str, list[str]] = {kind: [] for kind in one["kinds"]}
-            for kind in one["references"]:
-                seconds = one["folds"] * self.measured[self.evaluation(name, kind)]["seconds"]
-                found.append(self.job(f"{name}/references/{kind}", folder / f"references/{kind}.parquet", seconds))
-                evaluated[kind].append(found[-1].name)
-            for stack in (stack for stack in self.stacks if stack["dataset"] == name):
-                job, place = f"{name}/{stack['stage']}/{stack['id']}", folder / stack["stage"] / stack["id"]
-                after = [f"{name}/step1/{start}" for start in stack["after"]] + [f"{name}/selection"] * stack["selects"]
-                took = self.training(stack)
-                seconds = took["fixed"] + took["seconds"] * self.steps(stack) * stack["settings"]["epochs"]
-                gpus = int(self.device == "cuda")
-                machine = {"kind": "training", "cores": self.threads, "gpus": gpus}
-                found.append(self.job(job, place / "models.safetensors", seconds, after, **machine))
-                for kind, (stages, _) in one["kinds"].items():
-                    if stack["stage"] in stages:
-                        took = self.measured[self.evaluation(name, kind, stack["stage"])]
-                        seconds = took["fixed"] + took["seconds"] * len(stack["runs"])
-                        output = place / f"{kind}.parquet"
-                        found.append(self.job(f"{job}/{kind}", output, seconds, [job], kind="evaluation"))
-                        evaluated[kind].append(found[-1].name)
-            if "retrieval" in evaluated:
-                step1 = [job for job in evaluated["retrieval"] if job.startswith(f"{name}/step1/")]
-                found.append(self.job(f"{name}/selection", folder / "selection.json", 0, step1))
-            for kind, jobs in evaluated.items():
-                if jobs:
-                    found.append(self.job(f"{name}/{kind} table", folder / f"{kind}.csv", 0, jobs))
-                    found.append(self.job(f"{name}/{kind} figure", folder / f"{kind}.csv", 0, jobs))
+        for stack in (stack for stack in self.stacks if stack["dataset"] == name):
+            after = [f"{name}/step1/{start}" for start in stack["after"]] + [f"{name}/selection"] * stack["selects"]
+            took = self.training(stack)
+            seconds = took["fixed"] + took["seconds"] * self.steps(stack) * stack["settings"]["epochs"]
+            output = self.results / name / stack["stage"] / stack["id"] / "models.safetensors"
+            machine = {"kind": "training", "cores": self.threads, "gpus": int(self.device == "cuda")}
+            found.append(self.job(_named(stack), output, seconds, after, row=(name, stack["stage"]), **machine))
+        return found
+
+    def evaluations(self, name: str) -> list[Job]:
+        """List all other jobs of a data set: measurements, reference rows, tables and figures."""
+        one, folder, found = self.datasets[name], self.results / name, []
+        evaluated: dict[str, list[str]] = {kind: [] for kind in one["kinds"]}
+
+        def add(what: str, output: Path, seconds: float = 0, after: Sequence[str] = (), kind: str = "light") -> str:
+            found.append(self.job(f"{name}/{what}", output, seconds, after, kind, row=_row(name)))
+            return found[-1].name
+
+        for kind in one["references"]:
+            seconds = one["folds"] * self.measured[self.evaluation(name, kind)]["seconds"]
+            evaluated[kind].append(add(f"references/{kind}", folder / f"references/{kind}.parquet", seconds))
+        for stack in self.evaluated(name):
+            for kind, (stages, _) in one["kinds"].items():
+                if stack["stage"] in stages:
+                    took = self.measured[self.evaluation(name, kind, stack["stage"])]
+                    seconds = took["fixed"] + took["seconds"] * len(stack["runs"])
+                    what = f"{stack['stage']}/{stack['id']}/{kind}"
+                    evaluated[kind].append(
+                        add(what, folder / f"{what}.parquet", seconds, [_named(stack)], "evaluation")
+                    )
+        if "trained_on" in one:
+            add("table", folder.with_suffix(".csv"), after=[job for jobs in evaluated.values() for job in jobs])
+            return found
+        if "retrieval" in evaluated:
+            step1 = [job for job in evaluated["retrieval"] if job.startswith(f"{name}/step1/")]
+            add("selection", folder / "selection.json", after=step1)
+        for kind, jobs in evaluated.items():
+            if jobs:
+                add(f"{kind} table", folder / f"{kind}.csv", after=jobs)
+                add(f"{kind} figure", folder / f"{kind}.csv", after=jobs)
+        for kind in one.get("shown", {}).get("kinds", ()):
+            took = self.measured[self.evaluation(name, kind, "step2")]
+            stack = _named(self.shown(name))
+            shown = add(kind, folder / f"{kind}.parquet", took["fixed"] + took["seconds"], [stack], "evaluation")
+            add(f"{kind} figure", folder / f"{kind}.png", after=[shown])
         return found
 
     def job(
@@ -269,10 +295,22 @@ class Costs:
             "gpu_memory_gb": max(took["gpu_gb"] for took in training),
         }
 
+    def described(self, stack: Mapping) -> dict[str, Any]:
+        """Return what bytes and operations of a stack depend on."""
+        name, runs = stack["dataset"], stack["runs"]
+        return {
+            "stage": stack["stage"], "settings": stack["settings"], "shapes": self.shapes[name],
+            "step1": self.step1.get(name, {}), "runs": len(runs), "starts": len(start_runs(runs)),
+        }  # fmt: skip
+
     def bytes(self, stack: Mapping) -> int:
         """Return the bytes of a stack's weights."""
-        step1 = self.step1.get(stack["dataset"], {})
-        return stack_bytes(stack["stage"], stack["settings"], self.shapes[stack["dataset"]], stack["runs"], step1)
+        return stack_bytes(**self.described(stack))
+
+    def step_flops(self, stack: Mapping) -> int:
+        """Return the operations of a step of a stack."""
+        batch = self.epochs[stack["dataset"], stack["stage"]].batch
+        return step_flops(**self.described(stack), batch=batch)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the prediction: a row a data set and stage, the rest of each data set, all, and what is left."""
@@ -282,39 +320,41 @@ class Costs:
             hours = sum(job.seconds * min(job.cores, self.cores) for job in chosen) / 3600
             rows.append({"dataset": dataset, "part": part, "cpu_hours": hours, **more})
 
-        for dataset, stage in dict.fromkeys((stack["dataset"], stack["stage"]) for stack in self.stacks):
+        counted = {row: [job for job in jobs if job.row == row] for row in dict.fromkeys(job.row for job in jobs)}
+        stages = dict.fromkeys((stack["dataset"], stack["stage"]) for stack in self.stacks)
+        for dataset, stage in stages:
             stacks = [stack for stack in self.stacks if (stack["dataset"], stack["stage"]) == (dataset, stage)]
-            names = {f"{dataset}/{stage}/{stack['id']}" for stack in stacks}
-            chosen, took = [job for job in jobs if job.name in names], [self.training(stack) for stack in stacks]
+            chosen, took = counted[dataset, stage], [self.training(stack) for stack in stacks]
             runs, epochs = sum(len(stack["runs"]) for stack in stacks), stacks[0]["settings"]["epochs"]
+            steps = epochs * self.steps(stacks[0])
             add(
                 dataset, stage, chosen, stacks=len(stacks), finished=sum(job.done for job in chosen), runs=runs,
-                epochs=epochs, steps=epochs * self.steps(stacks[0]),
+                epochs=epochs, steps=steps, flop=steps * sum(map(self.step_flops, stacks)),
                 seconds_a_step=sum(one["seconds"] for one in took) / len(took),
                 memory_gb=max(one["gb"] for one in took), gpu_memory_gb=max(one["gpu_gb"] for one in took),
                 disk_gb=(sum(map(self.bytes, stacks)) + HISTORY_BYTES * runs * epochs * 3) / 1e9,
             )  # fmt: skip
         trained = sum(row["cpu_hours"] for row in rows)
-        names = {f"{stack['dataset']}/{stack['stage']}/{stack['id']}" for stack in self.stacks}
         for name, one in self.datasets.items():
             data = sum(file.stat().st_size for file in Path(one["folder"]).iterdir())
-            rest = [job for job in jobs if job.name.startswith(f"{name}/") and job.name not in names]
-            add(name, "data and evaluation", rest, disk_gb=data / 1e9)
+            add(*_row(name), counted.get(_row(name), []), disk_gb=data / 1e9)
         disk = sum(row["disk_gb"] for row in rows)
         hours = makespan(jobs, self.cores) / 3600
-        add("all", "all", jobs, stacks=len(names), hours=hours, disk_gb=disk, **self.memory())
+        add("all", "all", jobs, stacks=len(self.stacks), hours=hours, disk_gb=disk, **self.memory())
         rows[-1]["training"] = trained / rows[-1]["cpu_hours"]
         left = [job._replace(seconds=0.0) if job.done else job for job in jobs]
         add("all", "left", left, hours=makespan(left, self.cores) / 3600)
         return rows
 
 
-def _with_beta(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Give a run a beta to be timed with, of its own where it is not chosen yet."""
-    if "beta" not in run:
-        return dict(run)
-    # The word itself: the config decides no time, and an edit of it must not cost a calibration.
-    return run | {"beta_value": -1.0 if run["beta"] == "selected" else float(run["beta"])}
+def _named(stack: Mapping) -> str:
+    return f"{stack['dataset']}/{stack['stage']}/{stack['id']}"
+
+
+def _row(name: str) -> tuple[str, str]:
+    """Row that all but training is counted under; transfer, below a data set, has one of its own."""
+    dataset, _, part = name.partition("/")
+    return dataset, part or "data and evaluation"
 
 
 def sentence(name: str, cores: int, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -347,12 +387,16 @@ def predict(stacks, datasets, out: Path, *, terminal: TextIO, **machine: Any) ->
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Lay out the columns that people look at first."""
-    lines = [f"  {'data set':24}{'part':22}{'stacks':>7}{'runs':>6}{'steps':>8}{'s a step':>10}{'CPU time':>10}"]
+    head = (
+        f"  {'data set':24}{'part':22}{'stacks':>7}{'runs':>6}{'steps':>8}{'TFLOP':>9}{'s a step':>10}{'CPU time':>10}"
+    )
+    lines = [head]
     for row in rows[:-2]:
         step = f"{row['seconds_a_step']:.3f}" if "seconds_a_step" in row else ""
+        flop = f"{row['flop'] / 1e12:,.1f}" if "flop" in row else ""
         lines.append(
             f"  {row['dataset']:24}{row['part']:22}{row.get('stacks', ''):>7}{row.get('runs', ''):>6}"
-            f"{row.get('steps', ''):>8}{step:>10}{_time(row['cpu_hours']):>10}"
+            f"{row.get('steps', ''):>8}{flop:>9}{step:>10}{_time(row['cpu_hours']):>10}"
         )
     return "\n".join(lines)
 

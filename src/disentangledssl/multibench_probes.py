@@ -19,7 +19,6 @@ import numpy as np
 from disentangledssl.dataset import PairedDataset
 from disentangledssl.evaluation import linear_probe
 from disentangledssl.evaluation.logistic import UNLABELLED
-from disentangledssl.measurements import reference_run
 from disentangledssl.scaling import STANDARDISED, scale_view
 
 METRICS = {"train": "train_accuracy", "validation": "validation_accuracy", "test": "accuracy"}
@@ -69,46 +68,17 @@ def accuracy_rows(
         described = dict(named) | {
             "representation": name,
             "width": values.shape[1],
-            "code_std": float(values[test].std()),
+            "code_std": float(values[test].std()) if values.size else None,
         }
         if probe["codes"] == "standardised":
             values = scale_view(values, train, STANDARDISED)
         predicted = linear_probe.probe_predictions(values[train], labels, values, **options)
         for label, classes in predicted.items():
-            rows += [described | row for row in _accuracies(label, classes, dataset, fold)]
+            rows += [described | row for row in split_accuracies(label, classes, dataset, fold)]
     return rows
 
 
-def untrained_rows(dataset: PairedDataset, fold: int, probe: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Measure the rows that need no training: the most common training class, and the views themselves.
-
-    Views are standardised on training pairs; of a sequence it is the mean over valid time steps (``raw_mean``).
-    """
-    rows = []
-    train = dataset.pairs_in(fold, "train")
-    for label, values in dataset.labels.items():
-        classes, counts = np.unique(values[train][values[train] != UNLABELLED], return_counts=True)
-        said = np.full(len(values), classes[np.argmax(counts)])
-        rows += [reference_run("majority", fold) | row for row in _accuracies(label, said, dataset, fold)]
-    views = []
-    for m, (view, of_pair) in enumerate(zip(dataset.views, dataset.rows, strict=True)):
-        flat = valid_mean(view, dataset.lengths[m]) if view.ndim == 3 else view
-        views.append(scale_view(flat, np.unique(of_pair[train]), STANDARDISED)[of_pair])
-    sequences = [view.ndim == 3 for view in dataset.views]
-    found = {"x1": (views[:1], sequences[:1]), "x2": (views[1:], sequences[1:]), "x": (views, sequences)}
-    for name, (parts, means) in found.items():
-        run = reference_run("raw_mean" if any(means) else "raw", fold)
-        rows += accuracy_rows(run, {name: np.concatenate(parts, axis=1)}, dataset, fold, {**probe, "codes": "raw"})
-    return rows
-
-
-def valid_mean(view: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Mean over the valid time steps of each row: ``(rows, steps, features)``, ``(rows,)`` -> ``(rows, features)``."""
-    valid = np.arange(view.shape[1]) < lengths[:, None]
-    return (view * valid[:, :, None]).sum(axis=1, dtype=np.float64) / lengths[:, None]
-
-
-def _accuracies(label: str, predicted: np.ndarray, dataset: PairedDataset, fold: int) -> Iterator[dict[str, Any]]:
+def split_accuracies(label: str, predicted: np.ndarray, dataset: PairedDataset, fold: int) -> Iterator[dict[str, Any]]:
     """Yield the accuracy of predicted classes, ``(pairs,)``, on each split that has labelled pairs."""
     values = dataset.labels[label]
     for split, metric in METRICS.items():

@@ -65,6 +65,7 @@ CODE = {
     "report": ["report.page"],
     # Seconds are measured, so all code that is timed counts; methods are loaded by name, which no import shows.
     "cost": ["cost", *(f"methods.{stage}" for stage in STAGES)],
+    "operations": ["operations", *(f"methods.{stage}" for stage in STAGES)],
 }
 
 INPUTS, STEPS = 1000, 50  # features of a view, time steps of a sequence, for estimates

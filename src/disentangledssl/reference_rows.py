@@ -10,7 +10,6 @@ import numpy as np
 
 from disentangledssl import references
 from disentangledssl.dataset import PairedDataset, read_dataset
-from disentangledssl.evaluation import retrieval
 from disentangledssl.files import write_table
 from disentangledssl.measurements import measurement_table, reference_run
 from disentangledssl.rankings import null_columns, null_rows, ranking_rows, retrieval_columns, write_rankings
@@ -21,12 +20,11 @@ from disentangledssl.settings import ScalingSettings
 def probe_references(dataset_folder: Path, out: Path, *, folds: int, probe: Mapping[str, Any]) -> None:
     """Probe the reference rows: chance, true latents (oracle), raw input, linear CCA.
 
-    Where ``probe`` has ``codes`` (MultiBench): the most common class and the raw input, on every split; see
-    ``multibench_probes``.
+    Where ``probe`` has ``codes`` (MultiBench): see ``multibench_references``.
     """
     # PyTorch takes longer to import than the other function here to run.
     from disentangledssl.diagnostics import bottleneck_rows
-    from disentangledssl.multibench_probes import untrained_rows
+    from disentangledssl.multibench_references import untrained_rows
     from disentangledssl.probes import PROBE_COLUMNS, probe_rows
 
     dataset = read_dataset(dataset_folder)
@@ -86,7 +84,7 @@ def retrieve_references(
             }
         for name, (fit, described) in fits.items():
             views = (phenotypes, described)
-            fitted = fit(*(screen_split(dataset, views, fold, split) for split in ("train", "validation")))
+            fitted = fit(*(references.screen_split(dataset, views, fold, split) for split in ("train", "validation")))
             chosen[f"{name}, fold {fold}"] = fitted.chosen
             codes = fitted.encode_phenotype(phenotypes), fitted.encode_molecule(described)
             rows += ranking_rows(reference_run(name, fold), *codes, dataset, fold, top, pool)
@@ -104,10 +102,3 @@ def _structures(path: Path, dataset: PairedDataset) -> tuple[np.ndarray, np.ndar
 
     smiles = read_smiles(path, dataset.view_ids[1].tolist())
     return fingerprints(smiles), descriptors(smiles)
-
-
-def screen_split(dataset: PairedDataset, views, fold: int, split: str) -> references.ScreenSplit:
-    """Return one split of one fold, from both views scaled as the methods see them."""
-    pairs = dataset.pairs_in(fold, split)
-    pool, truth = retrieval.candidate_pool(dataset.rows[1][pairs])
-    return references.ScreenSplit(views[0][dataset.rows[0][pairs]], views[1][pool], truth, dataset.groups[pairs])

@@ -22,8 +22,8 @@ STEPS = {
     **{f"{step} {method}": [*CODE[step], f"methods.{method}"] for step in PER_METHOD for method in METHODS},
 }
 TRAINING = {step for step in STEPS if step.startswith("train ")}
-# What is trained is timed before, and decoders are trained too.
-TIMED = TRAINING | {"cost"} | {step for step in STEPS if step.startswith("reconstruction ")}
+# What is trained is timed and counted before, and decoders are trained too.
+TIMED = TRAINING | {"cost", "operations"} | {step for step in STEPS if step.startswith("reconstruction ")}
 SCATTERS = {"figure4b", "figure7", "figure8", "figure9", "recovery", "information_plane"}
 
 
@@ -158,7 +158,7 @@ def test_objective_changes_training_and_what_is_measured_and_no_data(package):
 def steps_of(*methods: str) -> set[str]:
     """Steps in which methods are trained or measured, and timed."""
     measured = {f"{step} {method}" for step in PER_METHOD for method in methods}
-    return measured | {"cost"}
+    return measured | {"cost", "operations"}
 
 
 def test_formula_changes_its_method_only(package):
@@ -219,6 +219,7 @@ def test_number_in_a_formula_is_seen(package):
         ("readings", {"readings"}),
         ("cost", {"cost"}),
         ("calibration", {"cost"}),
+        ("operations", {"cost", "operations"}),
         ("training", TIMED),
         ("batches", TIMED),
     ],

@@ -6,14 +6,17 @@ import csv
 import io
 from types import SimpleNamespace
 
+import pyarrow as pa
 import pytest
 import torch
 
 from disentangledssl import calibration, cost
 from disentangledssl.calibration import Clock, start_runs, time_evaluation, time_references, time_training
 from disentangledssl.checkpoints import load_models
-from disentangledssl.cost import Costs, Job, at_runs, makespan, predict, sentence, stack_bytes
+from disentangledssl.cost import Costs, Job, at_runs, makespan, predict, sentence
 from disentangledssl.dataset import read_dataset
+from disentangledssl.files import write_table
+from disentangledssl.operations import stack_bytes, step_flops
 from disentangledssl.settings import STAGE_SETTINGS
 from disentangledssl.training import train_stack
 
@@ -90,13 +93,15 @@ def costs(tiny, plain, monkeypatch, tmp_path):
     monkeypatch.setattr(cost, "Workers", Workers)
     monkeypatch.setattr(cost, "light_start_up", lambda: 1.0)
 
-    def calibrated(stacks, kind="retrieval", evaluated=("clip", "step1"), **machine):
+    def calibrated(stacks, kind="retrieval", evaluated=("clip", "step1"), more=None, shown=None, **machine):
         options = {"pool": "test", "top": [1], "permutations": 10}
         datasets = {
             "tiny": {
                 "folder": str(tiny), "folds": 2, "scaling": [plain, plain],
                 "kinds": {kind: (evaluated, options)}, "references": {kind: options},
-            }
+                **({"shown": shown} if shown else {}),
+            },
+            **(more or {}),
         }  # fmt: skip
         costs = Costs(stacks, datasets, tmp_path, **({"device": "cpu", "cores": 2, "threads": 1} | machine))
         costs.calibrate()
@@ -140,7 +145,8 @@ def test_a_job_that_waits_for_what_is_not_there_is_named():
 def test_bytes_are_those_of_the_file(trained, tiny, stage):
     tensors, _ = load_models(trained[stage])
     shapes = read_dataset(tiny).shapes
-    predicted = stack_bytes(stage, settings(stage), shapes, RUNS[stage], settings("step1"))
+    numbers = {"runs": len(RUNS[stage]), "starts": len(start_runs(RUNS[stage]))}
+    predicted = stack_bytes(stage, settings(stage), shapes, settings("step1"), **numbers)
     assert predicted == sum(tensor.nbytes for tensor in tensors.values())
     assert 0 < trained[stage].stat().st_size - predicted < 8000
 
@@ -232,6 +238,58 @@ def test_a_beta_to_be_chosen_is_a_start_of_its_own(costs):
     assert len(start_runs(measured.stacks[1]["runs"])) == 2
 
 
+def test_pictures_are_measured_once_with_the_run_that_they_show(costs, tmp_path):
+    shown = {"run": STEP2[2]["id"], "kinds": ["embedding_maps", "top_hits"]}
+    stacks = [stack(id="a"), stack("step2", STEP2, id="b", after=["a"])]
+    plain, measured = costs(stacks, cores=8), costs(stacks, cores=8, shown=shown)
+    asked = [task for name, task in measured.asked if name == "time_evaluation" and task["stage"] == "step2"]
+    assert [(task["kind"], task["runs"]) for task in asked] == [(kind, [STEP2[2]]) for kind in shown["kinds"]]
+    # Two jobs of start-up, 2 seconds fixed and half a second each, and two figures, after the stack of step 2.
+    own = cost.SNAKEMAKE["seconds"]
+    added = 2 * (3 + own + 2 + 0.5) + 2 * (1 + own)
+    rest = [row for row in measured.rows() if row["part"] == "data and evaluation"]
+    before = [row for row in plain.rows() if row["part"] == "data and evaluation"]
+    assert (rest[0]["cpu_hours"] - before[0]["cpu_hours"]) * 3600 == pytest.approx(added)
+    (job,) = (job for job in measured.jobs() if job.name == "tiny/top_hits")
+    assert job.after == ["tiny/step2/b"] and not job.done
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny/top_hits.parquet").touch()
+    (job,) = (job for job in measured.jobs() if job.name == "tiny/top_hits")
+    assert job.done
+
+
+def test_transfer_is_a_row_of_its_own_after_the_trainings_of_the_other_screen(costs, write_tiny, plain, tmp_path):
+    joined = write_tiny(tmp_path / "joined", seed=1, widths=(20, 10))
+    options = {"pool": "test", "top": [1], "permutations": 10}
+    transfer = {
+        "other/transfer": {
+            "folder": str(joined), "trained_on": "tiny", "folds": 2, "scaling": [plain, plain],
+            "kinds": {"retrieval": (("clip", "step1"), options)}, "references": {"retrieval": options},
+        }
+    }  # fmt: skip
+    measured = costs([stack(id="a"), stack("step2", STEP2, id="b", after=["a"])], more=transfer)
+    folders = [task["folder"] for name, task in measured.asked if name == "time_evaluation"]
+    assert folders[-1] == str(joined) and len(folders) == 2, "step 1 on both data, step 2 on none"
+    (row,) = (row for row in measured.rows() if (row["dataset"], row["part"]) == ("other", "transfer"))
+    own = cost.SNAKEMAKE["seconds"]
+    ranking, references, table = 3 + own + 2 + 0.5 * 4, 1 + own + 2 * 0.5, 1 + own
+    assert row["cpu_hours"] * 3600 == pytest.approx(ranking + references + table)
+    (job,) = (job for job in measured.jobs() if job.name == "other/transfer/step1/a/retrieval")
+    assert job.after == ["tiny/step1/a"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/transfer.csv").touch()
+    assert [job.done for job in measured.jobs() if job.name == "other/transfer/table"] == [True]
+
+
+def test_operations_are_steps_times_those_of_every_stack(costs, tiny):
+    runs = [{"id": f"seed={k}", "fold": 0, "seed": k} for k in range(3)]
+    stacks = [stack("clip", runs[:count], id=str(count)) for count in (1, 3)]
+    measured = costs(stacks)
+    row, shapes = measured.rows()[0], read_dataset(tiny).shapes
+    of_run = step_flops("clip", settings("clip"), shapes, {}, runs=1, starts=0, batch=16)
+    assert row["flop"] == 2 * measured.steps(measured.stacks[0]) * 4 * of_run
+
+
 def test_prediction_is_written_and_shown(costs, tiny, plain, monkeypatch, tmp_path):
     measured, terminal = costs([stack()]), io.StringIO()
     out = tmp_path / "results" / "cost.csv"
@@ -272,8 +330,17 @@ def test_clock_counts_its_steps_and_no_others(monkeypatch, steps, second):
     assert 1.5 <= clock.spent <= max(4.5, 4 * second + 0.1) or steps == 1
 
 
+@pytest.fixture(scope="module")
+def with_molecules(write_tiny, tmp_path_factory):
+    """The tiny data set with the SMILES of its molecules."""
+    folder = write_tiny(tmp_path_factory.mktemp("molecules") / "data")
+    ids = read_dataset(folder).view_ids[1].tolist()
+    write_table(folder / "molecules.parquet", pa.table({"id": ids, "smiles": ["C" * (1 + k) for k in range(len(ids))]}))
+    return folder
+
+
 @pytest.mark.parametrize("stage", RUNS)
-def test_training_and_evaluation_are_timed_with_real_data(tiny, plain, stage):
+def test_training_and_evaluation_are_timed_with_real_data(tiny, with_molecules, plain, stage):
     given = {
         "stage": stage, "folder": str(tiny), "runs": RUNS[stage], "settings": settings(stage),
         "step1": settings("step1"), "scaling": [plain, plain],
@@ -283,6 +350,10 @@ def test_training_and_evaluation_are_timed_with_real_data(tiny, plain, stage):
     probe = {"probe": {"solver": "newton-cholesky", "max_iter": 200}}
     assert time_evaluation("probes", **given | {"runs": RUNS[stage][:1]}, options=probe)["seconds"] > 0
     assert time_evaluation("contents", **given | {"runs": RUNS[stage][:1]}, options={})["seconds"] > 0
+    if stage == "step2":
+        maps = given | {"runs": RUNS[stage][1:2], "options": {}}
+        assert time_evaluation("embedding_maps", **maps)["seconds"] > 0
+        assert time_evaluation("top_hits", **maps | {"folder": str(with_molecules)})["seconds"] > 0
     if stage != "jointopt":
         ranking = {"pool": "test", "top": [1], "permutations": 10}
         assert time_evaluation("retrieval", **given | {"runs": RUNS[stage][:1]}, options=ranking)["seconds"] > 0

@@ -6,47 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
+from probing import PROBE, RAW, accuracies, literal, two_labels
 
-from disentangledssl.dataset import read_dataset
 from disentangledssl.files import read_table
 from disentangledssl.measurements import reference_run
-from disentangledssl.multibench_probes import METRICS, accuracy_rows, joined_codes, untrained_rows, valid_mean
+from disentangledssl.multibench_probes import METRICS, accuracy_rows, joined_codes
 from disentangledssl.probes import PROBE_COLUMNS, probe_models
-from disentangledssl.reference_rows import probe_references
 from disentangledssl.training import train_stack
 
-PROBE = {"solver": "exact", "max_iter": 200, "codes": "standardised"}
-RAW = PROBE | {"codes": "raw"}
 NAMED = reference_run("any", 0)
 
 
 @pytest.fixture
 def dataset(tiny):
-    """The tiny data set with a second label, which half of the pairs have."""
-    data = read_dataset(tiny)
-    some = np.where(np.arange(len(data.ids)) % 2, -1, data.labels["c"])
-    return replace(data, labels={"c": data.labels["c"], "s1": some})
-
-
-def literal(code, data, label, fold=0):
-    """Accuracy on each split, pair by pair."""
-    values, train = data.labels[label], data.pairs_in(fold, "train")
-    train = [k for k in train if values[k] != -1]
-    fitted = LogisticRegression(max_iter=1000, tol=1e-10).fit(code[train].astype(float), values[train])
-    found = {}
-    for split, metric in METRICS.items():
-        pairs = [k for k in data.pairs_in(fold, split) if values[k] != -1]
-        found[metric] = sum(fitted.predict(code[[k]].astype(float))[0] == values[k] for k in pairs) / len(pairs)
-    return found
-
-
-def accuracies(rows, representation, label):
-    return {
-        row["metric"]: row["value"]
-        for row in rows
-        if (row.get("representation"), row["label"]) == (representation, label)
-    }
+    return two_labels(tiny)
 
 
 def test_codes_are_put_side_by_side_by_kind():
@@ -101,35 +74,6 @@ def test_a_split_without_labelled_pairs_has_no_row(dataset):
     assert [row["metric"] for row in rows] == ["train_accuracy", "accuracy"]
 
 
-def test_untrained_rows_are_the_most_common_training_class_and_the_standardised_views(dataset):
-    rows = untrained_rows(dataset, 0, PROBE)
-    majority = [row for row in rows if row["run"] == "majority"]
-    for label, values in dataset.labels.items():
-        known = [values[k] for k in dataset.pairs_in(0, "train") if values[k] != -1]
-        most = max(set(known), key=known.count)
-        for split, metric in METRICS.items():
-            pairs = [k for k in dataset.pairs_in(0, split) if values[k] != -1]
-            (row,) = (row for row in majority if (row["label"], row["metric"]) == (label, metric))
-            assert row["value"] == np.mean([values[k] == most for k in pairs])
-    views = []
-    for view, of_pair in zip(dataset.views, dataset.rows, strict=True):
-        fitted = view[sorted(set(of_pair[dataset.pairs_in(0, "train")]))].astype(np.float64)
-        views.append((((view - fitted.mean(axis=0)) / fitted.std(axis=0)).astype(np.float32))[of_pair])
-    assert {row["run"] for row in rows} == {"majority", "raw"}
-    for name, code in {"x1": views[0], "x2": views[1], "x": np.hstack(views)}.items():
-        assert accuracies(rows, name, "c") == literal(code, dataset, "c")
-
-
-def test_mean_is_over_valid_time_steps():
-    rng = np.random.default_rng(2)
-    view, lengths = rng.normal(size=(4, 5, 3)).astype(np.float32), np.array([1, 5, 2, 3])
-    found = valid_mean(view, lengths)
-    for row, length in enumerate(lengths):
-        for feature in range(3):
-            steps = [float(view[row, step, feature]) for step in range(length)]
-            assert found[row, feature] == pytest.approx(sum(steps) / length)
-
-
 @pytest.mark.parametrize(
     ("stage", "axes", "found"),
     [
@@ -159,10 +103,3 @@ def test_probes_of_a_stack(tiny, small, plain, tmp_path, stage, axes, found):
     if stage == "focal":
         assert widths["both"] == widths["shared"] + widths["specific"]
     assert {row["metric"] for row in rows} == set(METRICS.values())
-
-
-def test_references_have_rows_of_every_fold(tiny, tmp_path):
-    probe_references(tiny, tmp_path / "probes.parquet", folds=2, probe=PROBE)
-    rows = read_table(tmp_path / "probes.parquet").to_pylist()
-    assert {(row["run"], row["fold"]) for row in rows} == {(name, k) for name in ("majority", "raw") for k in (0, 1)}
-    assert {row["status"] for row in rows} == {"exact"}

@@ -40,8 +40,8 @@ def rows_of(*, beta=1):
         rows += probed(run("jointopt", seed, a=1, lam=0.001), 0.7, *GROUPS)
         rows += probed(run("focal", seed, a=1, lam=0.001), 0.8, *GROUPS)
         rows += probed(run("factorcl", seed), 0.9, "emb", "proj")
-    rows += probed(reference_run("majority", 0), 0.2, None) + probed(reference_run("raw", 0), 0.3, "x1", "x2", "x")
-    return rows
+    rows += probed(reference_run("majority", 0), 0.2, None) + probed(reference_run("linear_cca", 0), 0.25, *GROUPS)
+    return rows + probed(reference_run("raw", 0), 0.3, "x1", "x2", "x")
 
 
 @pytest.fixture
@@ -67,7 +67,10 @@ def tables(tmp_path):
 
 
 METHOD_ROWS = [f"DisentangledSSL ({kind})" for kind in GROUPS]
-REFERENCE_ROWS = ["Most common class", "Raw input (x1)", "Raw input (x2)", "Raw input (x1, x2)"]
+REFERENCE_ROWS = [
+    "Most common class", "Raw input (x1)", "Raw input (x2)", "Raw input (x1, x2)",
+    *(f"Linear CCA ({kind})" for kind in GROUPS),
+]  # fmt: skip
 
 
 def test_table_1_has_the_papers_rows_in_its_order(tables):
@@ -77,7 +80,7 @@ def test_table_1_has_the_papers_rows_in_its_order(tables):
     ]  # fmt: skip
     by_row = table.set_index("row")
     assert by_row.loc[["FOCAL", "JointOpt"], "representation"].tolist() == ["both", "both"]
-    widths = [4, 8, 40, 8, 8, 4, 4, 8, None, 3, 5, 8]
+    widths = [4, 8, 40, 8, 8, 4, 4, 8, None, 3, 5, 8, 4, 4, 8]
     assert [None if pd.isna(width) else width for width in by_row["width"]] == widths
 
 
@@ -94,7 +97,7 @@ def test_splits_stand_side_by_side_with_mean_std_and_n_of_test(tables):
     assert clip["mean"] == pytest.approx(0.55) and clip["std"] == pytest.approx(0.1 / 2**0.5)
     assert clip["validation"] == pytest.approx(0.56) and clip["train"] == pytest.approx(0.57)
     assert (clip["n"], clip["n_diverged"], clip["width"]) == (2, 0, 4)
-    raw = table.iloc[-1]
+    raw = table.set_index("row").loc["Raw input (x1, x2)"]
     assert (raw["mean"], raw["n"]) == (0.3, 1) and pd.isna(raw["std"])
 
 
@@ -112,7 +115,7 @@ def test_data_sets_stand_in_their_order_each_with_its_labels(tables):
     table, _ = tables(mosi=rows_of(), digits=[*rows_of(), *label])
     blocks = table[["dataset", "label", "stand_in"]].drop_duplicates().to_numpy().tolist()
     assert blocks == [["mosi", "c", False], ["digits", "c", True], ["digits", "s1", True]]
-    assert len(table) == 3 * 12
+    assert len(table) == 3 * 15
 
 
 def test_settings_of_which_every_seed_diverged_keep_a_line(tables, tmp_path):

@@ -21,6 +21,7 @@ from disentangledssl.references import (
     regularised_cca,
     ridge,
     tanimoto,
+    validated_cca,
 )
 
 
@@ -175,6 +176,20 @@ def screen(molecules, seed, profiles=(1, 6), noise=1.0):
     effect = np.random.default_rng(99).normal(size=(10, 25))
     phenotypes = features[truth] @ effect + 3 * noise * rng.normal(size=(len(truth), 25))
     return ScreenSplit(phenotypes.astype(np.float32), features.astype(np.float32), truth, truth.astype(str))
+
+
+def test_shared_variates_are_those_that_correlate_on_validation():
+    """Profile by profile, every molecule weighing the same."""
+    train, validation = screen(60, 0, noise=2), screen(30, 1, noise=2)
+    cca, shared = validated_cca(train, validation)
+    weights = [1 / list(validation.groups).count(group) for group in validation.groups]
+    first, second = cca.project1(validation.phenotypes), cca.project2(validation.molecules[validation.truth])
+    found = [np.cov(first[:, k], second[:, k], aweights=weights, ddof=0) for k in range(len(cca.correlations))]
+    expected = [bool(one[0, 1] / np.sqrt(one[0, 0] * one[1, 1]) > 0.5) for one in found]
+    assert shared.tolist() == expected and 0 < sum(expected) < len(expected)
+    chosen = regularised_cca(train, validation).chosen["regularisation"]
+    again = linear_cca(train.phenotypes, train.molecules[train.truth], regularisation=chosen, weights=train.weights())
+    assert np.array_equal(cca.correlations, again.correlations)
 
 
 FITS = [pytest.param(regularised_cca, id="cca"), pytest.param(ridge, id="ridge")]

@@ -109,6 +109,9 @@ def test_the_list_touches_no_network_and_is_made_each_time(fresh_copy, publisher
     assert first.counts == {"downloads": 1}
     assert_lists = ("terms: public GEO deposit", "52.4 GB", "None of these is needed by this config (simulation, ")
     assert all(text in first.output for text in assert_lists), repr(first)
+    # What is not run is told at the start, with the reason.
+    reasons = ("to be downloaded: lincs (52.4 GB from ", "mosi (mosi_research_use, about 154 MB from drive.google.com)")
+    assert all(text in " ".join(first.output.split()) for text in reasons), repr(first)
     (fresh_copy / TARGET).parent.mkdir(parents=True)
     (fresh_copy / TARGET).write_bytes(CONTENT)
     assert fresh_copy.run("downloads", overlays=[mirror]).counts == {"downloads": 1}

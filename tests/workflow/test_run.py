@@ -157,6 +157,10 @@ def test_cost_of_a_fresh_checkout_makes_the_data_and_trains_nothing(fresh):
     assert set(counts) == {"simulate", "curate_screen", "train_mol2vec", "featurise_molecules", "split_dataset"}
 
 
+def test_operations_of_tables_1_and_4_are_counted_without_any_data(fresh):
+    assert fresh.plan(f"{RESULTS}/operations.csv") == {"count_operations": 1}
+
+
 def grids(betas: str, lams: str) -> str:
     """An overlay with other grids of the simulation."""
     return f"data: {{simulation: {{grids: {{step1: {{beta: {betas}}}, step2: {{beta: {betas}, lam: {lams}}}}}}}}}"

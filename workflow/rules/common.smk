@@ -20,6 +20,7 @@ try:
     from disentangledssl.paper.data import departures, other_runs, paper_runs
     from disentangledssl.plan import Plan, code, presets_with, run_gb
     from disentangledssl.sources.catalogue import load_catalogue
+    from disentangledssl.sources.left_out import lines_of, reason_of
     from disentangledssl.summary import summary
 except ImportError as error:
     raise WorkflowError(
@@ -50,6 +51,12 @@ DESCRIBED = [name for name in SCREENS if CONFIG.data[name].make.screen != "lincs
 MULTIBENCH = [name for name in CONFIG.datasets if CONFIG.data[name].source == "multibench"]
 CONVERTED = [name for name in MULTIBENCH if name not in OWN]
 STAND_INS = [*BUNDLED, *(name for name in MULTIBENCH if CONFIG.data[name].make.set in ("mfeat", "mustard_text"))]
+# The paper's own data of MultiBench, run or not: how large they are is known without their files.
+SIZED = {
+    name: one.make.set
+    for name, one in CONFIG.data.items()
+    if one.source == "multibench" and one.make.set not in ("mfeat", "mustard_text", "own")
+}
 BASELINES = [stage for stage in STAGES if stage not in ("step1", "step2")]
 # Of drug screens: shared representations to rank molecules by (step 2 has those of step 1), and both kinds to decode.
 RANKED = [stage for stage in STAGES if stage != "step2"]
@@ -172,13 +179,15 @@ def own_inputs(wildcards):
 
 
 def raw_files(dataset):
-    """The raw files that a data set is made from, bundled or downloaded."""
-    if dataset in OWN:
+    """The raw files that a data set is made from, bundled or downloaded, whether or not it is run."""
+    source, make = CONFIG.data[dataset].source, CONFIG.data[dataset].make
+    if CONFIG.is_own(dataset) or source == "simulation":
         return []
-    if dataset in LINCS:
-        return list(LINCS_FILES[CONFIG.data[dataset].make.route].values())
-    if dataset in RXRX19A:
-        make = CONFIG.data[dataset].make
+    if source == "multibench":
+        return [MULTIBENCH_FILES[make.set][0]]
+    if make.screen == "lincs":
+        return list(LINCS_FILES[make.route].values())
+    if make.screen == "rxrx19a":
         features = {
             "embeddings": f"{D}/rxrx19a/RxRx19a-DL-embeddings.zip",
             "file": make.table and make.table.path,
@@ -186,9 +195,7 @@ def raw_files(dataset):
             "cellprofiler": f"{D}/rxrx19a/images/HRCE-1/Plate1/AA02_s1_w1.png",
         }
         return [RXRX19A_METADATA, features[make.route]]
-    if dataset in MULTIBENCH:
-        return [MULTIBENCH_FILES[CONFIG.data[dataset].make.set][0]]
-    return [f"data/{CONFIG.data[dataset].make.screen}/profiles.parquet"] if dataset in BUNDLED else []
+    return [f"data/{make.screen}/profiles.parquet"]
 
 
 def converter(dataset):
@@ -430,7 +437,7 @@ def figures_of(name):
 
 
 def evaluation(dataset):
-    """How a data set is evaluated, for the prediction of costs: by kind the stages and options."""
+    """How a data set is evaluated: by kind the stages and options."""
     if dataset in SIMULATIONS + MULTIBENCH:
         options = {"probe": probe_options(dataset)}
         kinds, references = {"probes": ([*STAGES], options)}, {"probes": options}
@@ -451,6 +458,43 @@ def evaluation(dataset):
         "kinds": kinds,
         "references": references,
     }
+
+
+def shown_evaluation(dataset):
+    """The run that pictures of a screen show, and the kinds of them that are measured first."""
+    if dataset not in SCREENS or (dataset, "step2") not in PLAN.stacks:
+        return {}
+    kinds = ["embedding_maps"] * (dataset in DESCRIBED) + ["top_hits"]
+    return {"shown": {"run": PLAN.shown(dataset).id, "kinds": kinds}}
+
+
+def transfer_evaluation(dataset):
+    """How the models of another screen are evaluated on this one: as of ``evaluation``."""
+    source = TRANSFERS[dataset]
+    ranking = CONFIG.retrieval.model_dump(exclude={"bootstrap"}) | {"pool": "test"}
+    return {
+        "folder": f"{R}/{dataset}/transfer/data",
+        "trained_on": source,
+        "folds": CONFIG.used_folds(source),
+        "scaling": view_scaling(source),
+        "kinds": {"retrieval": (RANKED, ranking)},
+        "references": {"retrieval": ranking | {"scaling": view_scaling(source)}},
+    }
+
+
+def evaluations():
+    """How all that is trained is evaluated, for the prediction of costs: by data set, transfer apart."""
+    found = {name: evaluation(name) | shown_evaluation(name) for name in CONFIG.datasets}
+    return found | {f"{name}/transfer": transfer_evaluation(name) for name in TRANSFERS}
+
+
+def sized_stacks():
+    """The stacks of the paper's own data of MultiBench, run or not, with the memory of their runs by estimate."""
+    stacks = Plan(CONFIG.model_copy(update={"datasets": [*SIZED]}), f"{R}/stacks.json").trainings()
+    return [
+        one | {"gb": len(one["runs"]) * run_gb(one["stage"], CONFIG.training_of(one["dataset"], one["stage"]))}
+        for one in stacks
+    ]
 
 
 def simulation_outputs():
@@ -584,12 +628,11 @@ def write_run_sums():
 
 
 def starting_lines():
-    """What is run and what is not, for the person who started it."""
+    """What is run and what is not, and why, for the person who started it."""
     stand_ins = f"; stand-ins for the paper's data: {', '.join(STAND_INS)}" if STAND_INS else ""
-    lines = [f"Data sets: {', '.join(CONFIG.datasets)}{stand_ins}. Results go to {R}/."]
-    if ELSEWHERE:
-        lines.append(f"Defined, but not run by this config: {', '.join(ELSEWHERE)}.")
-    return "\n".join(lines)
+    first = f"Data sets: {', '.join(CONFIG.datasets)}{stand_ins}. Results go to {R}/."
+    reasons = {name: reason_of(raw_files(name), CATALOGUE, CONFIG.downloads) for name in ELSEWHERE}
+    return "\n".join([first, *lines_of(reasons)])
 
 
 def failing_lines(logs):

@@ -28,6 +28,7 @@ LABELS = {
     "dmvae": "DMVAE",
     "gaussian_bottleneck": "Gaussian bottleneck",
     "linear_cca": "Linear CCA",
+    "linear_cca_mean": "Linear CCA, means over valid steps",
     "ridge": "Ridge regression",
     "ridge_fingerprints": "Ridge, fingerprints",
     "ridge_descriptors": "Ridge, descriptors",

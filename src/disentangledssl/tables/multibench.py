@@ -16,7 +16,8 @@ from disentangledssl.files import read_table, table_info
 from disentangledssl.tables.layout import write_tables
 
 METHODS = ("clip", "factorcl", "focal", "jointopt", "dmvae", "disentangledssl_beta0", "disentangledssl")
-REFERENCES = ("majority", "raw", "raw_mean")
+REFERENCES = ("majority", "raw", "raw_mean", "linear_cca", "linear_cca_mean")
+WHOLE = ("focal", "jointopt", "dmvae")  # of which Table 1 has both representations together alone
 REPRESENTATIONS = ("shared", "specific", "both", "emb", "proj", "x1", "x2", "x")
 SETTINGS = ["beta", "beta_value", "a", "lam"]
 ROW = ["dataset", "title", "stand_in", "method", "method_label", "stage", *SETTINGS]
@@ -41,7 +42,7 @@ def tabulate_multibench(summaries: Sequence[Path], table1: Path, table4: Path) -
     rows = pd.concat([_rows_of(table.to_pandas()) for table in tables], ignore_index=True)
     rows = rows.astype({"width": "Int64"})
     write_tables(table4, _named(rows, short=False), info)
-    whole = ~rows["method"].isin(["focal", "jointopt", "dmvae"]) | ~rows["representation"].isin(["shared", "specific"])
+    whole = ~rows["method"].isin(WHOLE) | ~rows["representation"].isin(["shared", "specific"])
     write_tables(table1, _named(rows[whole], short=True), info)
 
 
@@ -75,6 +76,6 @@ def _row_name(method: str, label: str, representation: str | None, *, short: boo
         return label
     if method == "factorcl":
         return f"{label}-{representation}"
-    if short and representation == "both" and not method.startswith("disentangledssl"):
+    if short and method in WHOLE:
         return label
     return f"{label} ({'x1, x2' if representation == 'x' else representation})"
