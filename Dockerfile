@@ -1,6 +1,7 @@
 # An image in which the workflow runs, on CPUs; results stay outside of it:
 #   docker build --build-arg TORCH_INDEX=<the CPU index that PyTorch's install page names> -t disentangledssl .
-#   docker run --rm -v "$PWD/results:/disentangledssl/results" disentangledssl
+#   docker run --rm -v "$PWD/results:/disentangledssl/results" -v "$PWD/.snakemake:/disentangledssl/.snakemake" disentangledssl
+# (.snakemake is Snakemake's memory of how results were made: without it nothing is made again when a setting changes.)
 # Another preset, or a dry run: put Snakemake's options behind the image's name. Without TORCH_INDEX it is PyTorch's
 # default build, for GPUs (3 GB more).
 FROM python:3.11-slim-bookworm

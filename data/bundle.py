@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from disentangledssl.errors import InputError
-from disentangledssl.files import atomic
+from disentangledssl.atomic import atomic
 
 CONSENSUS, CELLS, INJURY, META, MFEAT, MUSTARD_TEXT = (
     "lincs_consensus_drugbank",
