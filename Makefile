@@ -41,7 +41,7 @@ lock: $(BIN)/.installed    ## bring requirements.lock in step with pyproject.tom
 quick: $(BIN)/.installed   ## set up, then train and evaluate on real screens and a small simulation (minutes)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/quick.yaml
 
-verify: $(BIN)/.installed  ## whether results/quick is still what its run made, from the same data and settings
+verify: $(BIN)/.installed  ## whether results/quick is still what its runs made; data and settings those of the last start?
 	$(BIN)/python -m disentangledssl.verify results/quick --configfile config/quick.yaml
 
 twice: $(BIN)/.installed   ## the quick preset, twice from scratch: the same bytes? (10 minutes; check-all has it too)

@@ -10,12 +10,14 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import yaml
 from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, ValidationError, create_model
 
 from disentangledssl.errors import InputError, first_few
-from disentangledssl.mistakes import ConfigErrors, file_of, repeated_keys, sentence
+from disentangledssl.mistakes import LOADER, ConfigErrors, file_of, repeated_keys, sentence
 from disentangledssl.runs import spell
 from disentangledssl.settings import (
     STAGE_SETTINGS,
@@ -570,6 +572,46 @@ def load_config(config: Mapping[str, Any], files: Sequence[str | os.PathLike[str
     if problems:
         raise ConfigErrors(problems)
     return checked
+
+
+def read_config(files: Sequence[str | os.PathLike[str]]) -> Config:
+    """Merge config files as Snakemake does, later ones over earlier ones, and check what they make.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read as settings, and as :func:`load_config`.
+    """
+    merged: dict[str, Any] = {}
+    for file in files:
+        merged = _merge(merged, _settings_in(file))
+    return load_config(merged, files)
+
+
+def _merge(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge mappings; all else is replaced."""
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(under.get(key), Mapping)
+        under[key] = _merge(dict(under[key]), value) if both else value
+    return under
+
+
+def _settings_in(file: str | os.PathLike[str]) -> Mapping[str, Any]:
+    try:
+        content = yaml.load(Path(file).read_text(encoding="utf-8"), LOADER)
+    except FileNotFoundError:
+        mend = "correct the path, and start this where config.yaml is"
+        raise InputError(file, "", "no such file", mend) from None
+    except OSError as error:
+        raise InputError(file, "", f"cannot be read ({error.strerror})", "name a config file") from None
+    except (ValueError, yaml.YAMLError) as error:
+        raise InputError(file, "", f"is not YAML ({' '.join(str(error).split())})", "correct it") from None
+    if content is None:
+        return {}
+    if not isinstance(content, Mapping):
+        problem = f"holds no settings, but {content!r}"
+        raise InputError(file, "", problem, "write each as name: value; config/README.md lists them")
+    return content
 
 
 def _cross_checks(config: Config, files: Sequence[str | os.PathLike[str]]) -> Iterable[InputError]:

@@ -32,7 +32,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     Raises
     ------
     InputError
-        If the file is missing or is not JSON.
+        If the file is missing, cannot be read or is not JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -40,12 +40,29 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise InputError(path, "", "no such file", "make it first") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(path, "", f"not valid JSON ({error})", "delete it and run again") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def digest(path: str | os.PathLike[str], algorithm: str = "sha256") -> str:
-    """Return the digest of a file as ``<algorithm>:<hexadecimal>``."""
-    with open(path, "rb") as file:
-        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+    """Return the digest of a file as ``<algorithm>:<hexadecimal>``.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: str | os.PathLike[str], error: OSError) -> InputError:
+    """Say that the machine does not let us read a file."""
+    problem = f"cannot be read ({error.strerror or error})"
+    return InputError(path, "", problem, "mend its permissions or its disk, or copy it anew")
 
 
 def write_table(path: str | os.PathLike[str], table: pa.Table, info: Mapping[str, Any] | None = None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from disentangledssl import __version__
-from disentangledssl.files import digest, write_json
+from disentangledssl.files import digest, unreadable, write_json
 
 MANIFEST = "manifest.json"
 PACKAGES = (
@@ -32,8 +34,13 @@ def write_manifest(
         the file is there (what is downloaded is not, at the start of a first run).
     repository : path, optional
         As :func:`origin`.
+
+    Raises
+    ------
+    InputError
+        If a raw file is there and cannot be read.
     """
-    digests = {path: known or (digest(path) if Path(path).exists() else None) for path, known in sorted(data.items())}
+    digests = {path: known or _digest_now(path) for path, known in sorted(data.items())}
     write_json(results / MANIFEST, {**origin(repository), "config": config, "data": digests})
 
 
@@ -57,9 +64,20 @@ def origin(repository: Path | None = None) -> dict[str, Any]:
     }
 
 
-def write_steps(path: Path, steps: dict[str, Any]) -> None:
-    """Write which rules a run is made of, what each reads, and its jobs, when the run starts."""
-    write_json(path, steps)
+def _digest_now(path: str) -> str | None:
+    try:
+        state = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    return _digest_once(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.cache
+def _digest_once(path: str, size: int, changed: int) -> str:
+    """Of gigabytes that were noted at the start of a run, and have not changed at its end."""
+    return digest(path)
 
 
 def _version(name: str) -> str | None:

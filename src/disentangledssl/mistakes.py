@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from disentangledssl.errors import InputError, first_few
 
 Files = Sequence[str | os.PathLike[str]]
-# Settings that tell which model the settings beside them are checked by.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the same, many times as fast where it was built
+# Settings that tell which model the settings beside them are checked by.
 TAGS = ("source", "screen", "set", "network")
 
 

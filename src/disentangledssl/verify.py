@@ -1,11 +1,12 @@
-"""Whether a results folder still is what its run left, and what made it still the same.
+"""Whether a results folder still is what its runs left, and raw data and settings still those of its last start.
 
     python -m disentangledssl.verify results/quick --configfile config/quick.yaml
 
 A run that ends well leaves ``SHA256SUMS`` in its folder: every table, figure and measurement, in the form that
-``sha256sum --check`` reads. Two runs whose files agree byte for byte have the same one. Beside it, ``manifest.json``
-says what made them. Weights are not in it (tables follow from them), nor is what differs from run to run: logs, times,
-the state of downloads.
+``sha256sum --check`` reads. Two runs whose files agree byte for byte have the same one. What the run did not write
+keeps the digest that it had. Beside it, ``manifest.json`` says the versions, settings and raw data of the last start,
+which need not have made every file. Weights are not in it (tables follow from them), nor is what differs from run to
+run: logs, times, the state of downloads.
 """
 
 from __future__ import annotations
@@ -19,14 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pydantic import BaseModel, ValidationError
 
 from disentangledssl.atomic import atomic
+from disentangledssl.config import read_config
 from disentangledssl.errors import InputError, first_few
-from disentangledssl.files import digest, read_json
+from disentangledssl.files import digest, read_json, unreadable
 from disentangledssl.manifest import MANIFEST, origin
+from disentangledssl.mistakes import ConfigErrors, sentence
+from disentangledssl.sources.catalogue import Digest
 
 SUMS = "SHA256SUMS"
+# There from the first start after a good end to the next good end: what is as new as this, a run wrote.
+UNFINISHED = ".unfinished"
 KINDS = {".csv", ".json", ".md", ".parquet", ".pdf", ".png", ".tex"}
 FOLDERS_LEFT_OUT = {"benchmarks", "logs"}
 FILES_LEFT_OUT = {"cost.csv", "downloads.csv"}
@@ -59,11 +65,52 @@ def recorded_files(results: Path) -> Iterator[str]:
         yield from ((here / name).relative_to(results).as_posix() for name in names)
 
 
-def write_sums(results: Path) -> None:
-    """Note the digests of all files of a run that has ended well."""
-    with atomic(results / SUMS) as part:
-        lines = [f"{digest(results / name).partition(':')[2]}  {name}\n" for name in recorded_files(results)]
+class _Manifest(BaseModel):
+    """What is read of ``manifest.json``."""
+
+    disentangledssl: str
+    commit: str | None
+    uncommitted_changes: bool
+    python: str
+    platform: str
+    packages: dict[str, str | None]
+    config: dict[str, Any]
+    data: dict[str, Digest | None]
+
+
+def mark_start(results: Path) -> None:
+    """Note when the first run began that has not ended well, by the clock of the disk that files are dated by."""
+    results.mkdir(parents=True, exist_ok=True)
+    # Opened, not touched: the date of one that is there has to stay.
+    (results / UNFINISHED).open("a").close()
+
+
+def write_sums(results: Path) -> list[str]:
+    """Note the digests of what was written since :func:`mark_start`, when a run has ended well; others keep theirs.
+
+    Returns
+    -------
+    list of text
+        Files that changed without a run. They keep the digest that was noted, so that :func:`verify` tells.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or the notes are damaged.
+    """
+    mark, sums = results / UNFINISHED, results / SUMS
+    since = mark.stat().st_mtime_ns
+    noted, now = _read_sums(sums) if sums.exists() else {}, {}
+    altered = []
+    for name in recorded_files(results):
+        now[name] = digest(results / name).partition(":")[2]
+        if noted.get(name, now[name]) != now[name] and (results / name).stat().st_mtime_ns < since:
+            altered.append(name)
+    with atomic(sums) as part:
+        lines = [f"{noted[name] if name in altered else sha}  {name}\n" for name, sha in now.items()]
         part.write_text("".join(lines), encoding="utf-8")
+    mark.unlink()
+    return altered
 
 
 def compare_results(results: Path) -> Comparison:
@@ -99,13 +146,13 @@ def changed(then: Any, now: Any, place: str = "") -> Iterator[str]:
 
 
 def verify(results: Path, configs: Sequence[Path] = ()) -> tuple[str, bool]:
-    """Compare a results folder, and what made it, with what its run noted.
+    """Compare a results folder with what its runs noted, and raw data and settings with those of the last start.
 
     Parameters
     ----------
     results : path
     configs : sequence of path
-        Overlays of ``config.yaml``, as the run had them; the settings are compared too.
+        Overlays of ``config.yaml``, as the last start had them; the settings are compared too.
 
     Returns
     -------
@@ -117,23 +164,26 @@ def verify(results: Path, configs: Sequence[Path] = ()) -> tuple[str, bool]:
     Raises
     ------
     InputError
-        If the folder has no notes of a run that ended well, or a file cannot be read.
+        If the folder has no notes of a run that ended well, or they are damaged, or a file cannot be read.
     """
-    manifest = read_json(results / MANIFEST)
+    manifest = _read_manifest(results / MANIFEST)
     files, data = compare_results(results), compare_data(manifest["data"])
-    settings = list(changed(manifest["config"], _settings(configs))) if configs else []
+    settings: list[str] = []
+    if configs:
+        given = read_config(["config.yaml", *configs])
+        settings = list(changed(manifest["config"], given.model_dump(mode="json")))
     now = origin()
     versions = list(changed({name: manifest[name] for name in now}, now))
     state = " with uncommitted changes" if manifest["uncommitted_changes"] else ""
     lines = [
-        f"{results}: made by disentangledssl {manifest['disentangledssl']}, commit {manifest['commit']}{state}",
+        f"{results}: last start by disentangledssl {manifest['disentangledssl']}, commit {manifest['commit']}{state}",
         f"tables, figures, measurements: {_counted(files)}",
         *(f"  not recorded, so made since: {name}" for name in files.unrecorded),
-        f"raw data: {_counted(data)}",
+        f"raw data of the last start: {_counted(data)}",
         *(f"  digest not known: {name}" for name in data.unrecorded),
-        *(["settings: as then" if not settings else "settings:"] if configs else []),
+        *([f"settings of the last start: {'other' if settings else 'these'}"] if configs else []),
         *(f"  {one}" for one in settings),
-        "versions: as then" if not versions else "versions (which may well make the same):",
+        f"versions of the last start: {'others (which may well make the same)' if versions else 'these'}",
         *(f"  {one}" for one in versions),
     ]
     return "\n".join(lines), not (files.different or files.missing or data.different or data.missing or settings)
@@ -158,45 +208,38 @@ def _compare(paths: Mapping[str, Path], noted: Mapping[str, str]) -> tuple[list[
     return same, different, missing
 
 
+def _read_manifest(path: Path) -> dict[str, Any]:
+    content, mend = read_json(path), "restore it, or start the workflow again, which writes it"
+    if not isinstance(content, Mapping):
+        raise InputError(path, "", "is not what a run notes of itself", mend)
+    try:
+        return _Manifest.model_validate(content).model_dump()
+    except ValidationError as error:
+        raise ConfigErrors([sentence(item, _Manifest, [path], mend) for item in error.errors()]) from None
+
+
 def _read_sums(path: Path) -> dict[str, str]:
+    mend = "restore it, or remove it and an output, and run again"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise InputError(path, "", "no such file", "it is written when a run of this folder ends well") from None
+    except UnicodeDecodeError:
+        raise InputError(path, "", "is not text", mend) from None
+    except OSError as error:
+        raise unreadable(path, error) from None
     matches = [re.fullmatch(r"([0-9a-f]{64})  (\S.*)", line) for line in lines]
     if None in matches:
         wrong = [number for number, match in enumerate(matches, 1) if match is None]
-        problem = "is not <sha256>, two blanks and a path"
-        raise InputError(path, f"line {first_few(wrong)}", problem, "restore it, or run again after removing an output")
+        raise InputError(path, f"line {first_few(wrong)}", "is not <sha256>, two blanks and a path", mend)
     return {match[2]: match[1] for match in matches}
-
-
-def _settings(configs: Sequence[Path]) -> dict[str, Any]:
-    """What these overlays make of ``config.yaml``: mappings are merged, all else is replaced, as Snakemake does."""
-    from disentangledssl.config import load_config
-
-    def merge(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-        for key, value in over.items():
-            both = isinstance(value, Mapping) and isinstance(under.get(key), Mapping)
-            under[key] = merge(dict(under[key]), value) if both else value
-        return under
-
-    files = [Path("config.yaml"), *configs]
-    merged: dict[str, Any] = {}
-    for file in files:
-        try:
-            merged = merge(merged, yaml.safe_load(file.read_text(encoding="utf-8")) or {})
-        except FileNotFoundError:
-            mend = "correct the path, and start this where config.yaml is"
-            raise InputError(file, "", "no such file", mend) from None
-    return load_config(merged, files).model_dump(mode="json")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the comparison; 0 if all is as it was, else 1."""
     parser = argparse.ArgumentParser(prog="python -m disentangledssl.verify", description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, help="a results folder, such as results/quick")
-    parser.add_argument("--configfile", type=Path, nargs="+", default=[], help="the configs that the run had")
+    parser.add_argument("--configfile", type=Path, nargs="+", default=[], help="the configs that the last start had")
     given = parser.parse_args(arguments)
     try:
         text, same = verify(given.results, given.configfile)

@@ -27,7 +27,7 @@ from disentangledssl.config import DownloadSettings
 from disentangledssl.errors import InputError
 from disentangledssl.sources import download
 from disentangledssl.sources.catalogue import Catalogue, Source, Table
-from disentangledssl.sources.download import FIRST_USE, Transfer, fetch, fetch_all
+from disentangledssl.sources.download import FIRST_USE, Transfer, fetch, fetch_all, known_digest
 
 BODY = np.random.default_rng(0).bytes(300_000)
 OTHER = np.random.default_rng(1).bytes(300_000)
@@ -368,6 +368,22 @@ def test_a_file_that_rotted_is_fetched_again(get, source, tmp_path):
     path = get(source())
     path.write_bytes(BODY[:-1] + b"?")
     assert get(source()).read_bytes() == BODY
+
+
+def test_the_digest_of_a_file_is_known_without_reading_it(get, source, publisher, tmp_path):
+    """That of the table, else that of the first use; of a zip that is packed anew, what is in it was noted."""
+    folder = tmp_path / "downloads"
+    assert known_digest(source(), folder) is None
+    get(source()).write_bytes(OTHER)
+    assert known_digest(source(), folder) == f"sha256:{sha256(BODY)}"
+    assert known_digest(source(digest=SHA512), folder) == SHA512
+    publisher.files["/a/folder.zip"] = pack({"a.txt": b"1"}, 2025)
+    packed = source("folder.zip", packed_on_request=True)
+    get(packed)
+    assert known_digest(packed, folder) is None
+    (folder / "lincs" / FIRST_USE).write_text("[]")
+    with pytest.raises(InputError, match=r"downloads\.lock\.json: matrix\.bin: is damaged"):
+        known_digest(source(), folder)
 
 
 @pytest.mark.parametrize("content", ['{"matrix.bin": ', "[]", '{"matrix.bin": {"bytes": 1}}'])

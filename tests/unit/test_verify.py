@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,9 +18,19 @@ from disentangledssl.config import load_config
 from disentangledssl.errors import InputError
 from disentangledssl.files import digest
 from disentangledssl.manifest import origin, write_manifest
-from disentangledssl.verify import SUMS, compare_results, main, recorded_files, verify, write_sums
+from disentangledssl.verify import (
+    SUMS,
+    UNFINISHED,
+    compare_results,
+    main,
+    mark_start,
+    recorded_files,
+    verify,
+    write_sums,
+)
 
 REPOSITORY = Path(__file__).parents[2]
+OLD = 10**9  # seconds since 1970
 
 
 @pytest.fixture
@@ -55,9 +66,23 @@ def results(tmp_path, raw, config, monkeypatch):
     later = "sha512:" + hashlib.sha512(raw.read_bytes()).hexdigest()
     again = shutil.copy(raw, raw.with_name("fetched.csv"))
     data = {str(raw): None, str(again): later, str(raw.with_name("not yet there")): None}
-    write_manifest(folder, config, data)
-    write_sums(folder)
+    for path in folder.rglob("*"):
+        os.utime(path, (OLD, OLD))
+    run(folder, lambda: write_manifest(folder, config, data))
     return folder
+
+
+def run(folder, write=lambda: None):
+    """What a run notes of itself, around what it writes."""
+    mark_start(folder)
+    write()
+    return write_sums(folder)
+
+
+def put(path, text):
+    """Write a file long before any run that follows."""
+    path.write_text(text)
+    os.utime(path, (OLD, OLD))
 
 
 RECORDED = {
@@ -84,8 +109,11 @@ def test_sha256sum_reads_the_notes(results):
 def test_an_untouched_folder_is_as_it_was(results):
     text, same = verify(results, [Path("config/quick.yaml")])
     assert same
-    assert f"{len(RECORDED)} as then, 0 differ, 0 missing" in text and "raw data: 2 as then, 0 differ" in text
-    assert "settings: as then" in text and "versions: as then" in text
+    assert (
+        f"{len(RECORDED)} as then, 0 differ, 0 missing" in text
+        and "raw data of the last start: 2 as then, 0 differ" in text
+    )
+    assert "settings of the last start: these" in text and "versions of the last start: these" in text
     assert "digest not known: " in text and "not yet there" in text
 
 
@@ -129,8 +157,7 @@ def test_changed_settings_are_named_by_their_place(results, tmp_path):
 def test_other_versions_are_told_and_are_no_difference(results):
     manifest = json.loads((results / "manifest.json").read_text())
     manifest["packages"]["numpy"] = "1.0"
-    (results / "manifest.json").write_text(json.dumps(manifest))
-    write_sums(results)
+    run(results, lambda: (results / "manifest.json").write_text(json.dumps(manifest)))
     text, same = verify(results)
     assert same and "  packages.numpy: 1.0, now " in text
 
@@ -148,6 +175,99 @@ def test_no_notes_and_damaged_notes_are_one_sentence(results):
     (results / SUMS).unlink()
     with pytest.raises(InputError, match=r"SHA256SUMS: no such file; it is written when a run .* ends well\.$"):
         verify(results)
+    (results / SUMS).write_bytes(b"\xff")
+    with pytest.raises(InputError, match=r"SHA256SUMS: is not text; "):
+        verify(results)
+
+
+def test_a_run_vouches_only_for_what_it_wrote(results):
+    """Altered before it, written by it, and new to it, whatever its date."""
+    put(results / "table1.csv", "a,b\n1,3\n")
+    put(results / "copied.csv", "1\n")
+    assert run(results, lambda: (results / "screen" / "figure.png").write_text("new")) == ["table1.csv"]
+    found = compare_results(results)
+    assert (found.different, found.missing, found.unrecorded) == (["table1.csv"], [], [])
+    assert {"screen/figure.png", "copied.csv"} <= set(found.same)
+    # Made again, or restored, it is vouched for.
+    assert run(results, lambda: (results / "table1.csv").write_text("a,b\n1,4\n")) == []
+    put(results / "table1.csv", "a,b\n1,3\n")
+    assert run(results) == ["table1.csv"]
+    put(results / "table1.csv", "a,b\n1,4\n")
+    assert run(results) == [] and not compare_results(results).different
+
+
+def test_a_run_that_goes_on_from_a_killed_one_vouches_for_both(results):
+    mark_start(results)
+    (results / "table1.csv").write_text("a,b\n1,3\n")
+    os.utime(results / UNFINISHED, (OLD + 1, OLD + 1))
+    os.utime(results / "table1.csv", (OLD + 2, OLD + 2))
+    assert run(results) == [] and not compare_results(results).different
+    assert not (results / UNFINISHED).exists()
+
+
+MANIFESTS = {
+    "{}": "manifest.json: disentangledssl: is missing; restore it, or start",
+    "[]": "manifest.json: is not what a run notes of itself; restore it",
+    '{"data": {"a.csv": "sha256:12"}}': "manifest.json: data.a.csv: string should match",
+    '{"config": 1}': "manifest.json: config: input should be a valid dictionary, got 1",
+}
+
+
+@pytest.mark.parametrize(("text", "said"), MANIFESTS.items())
+def test_a_damaged_manifest_is_told_in_sentences(results, capsys, text, said):
+    (results / "manifest.json").write_text(text)
+    assert main([str(results)]) == 1
+    assert said in capsys.readouterr().err
+
+
+CONFIGS = {
+    "broken YAML": ("a: [1\n", ".yaml: is not YAML ("),
+    "no text": (b"\xff\xfe\xff", ".yaml: is not YAML ("),
+    "list": ("- simulation\n", ".yaml: holds no settings, but ['simulation']; write each as name: value;"),
+    "folder": (None, ".yaml: cannot be read (Is a directory); name a config file."),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), CONFIGS.values(), ids=CONFIGS)
+def test_a_config_that_cannot_be_read_is_one_sentence(results, tmp_path, capsys, content, said):
+    overlay = tmp_path / "overlay.yaml"
+    if content is None:
+        overlay.mkdir()
+    else:
+        overlay.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert main([str(results), "--configfile", str(overlay)]) == 1
+    shown = capsys.readouterr().err
+    assert said in shown and len(shown.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["table1.csv", SUMS, "manifest.json"])
+def test_a_result_that_cannot_be_read_is_one_sentence(results, capsys, name):
+    (results / name).unlink()
+    (results / name).mkdir()
+    assert main([str(results)]) == 1
+    assert capsys.readouterr().err.startswith(f"{results / name}: cannot be read (Is a directory); ")
+
+
+def test_raw_data_that_cannot_be_read_are_one_sentence(results, raw):
+    raw.unlink()
+    raw.mkdir()
+    with pytest.raises(InputError, match=r"raw\.csv: cannot be read \(Is a directory\); "):
+        write_manifest(results, {}, {str(raw): None})
+
+
+def test_raw_data_are_read_once_a_run_unless_they_change(tmp_path, raw):
+    """At the end what was read at the start is not read again: other content of the same size and date is not seen."""
+
+    def noted():
+        write_manifest(tmp_path, {}, {str(raw): None})
+        return json.loads((tmp_path / "manifest.json").read_text())["data"][str(raw)]
+
+    put(raw, "1\n")
+    first = noted()
+    put(raw, "2\n")
+    assert noted() == first == "sha256:" + hashlib.sha256(b"1\n").hexdigest()
+    raw.write_text("2\n")
+    assert noted() == "sha256:" + hashlib.sha256(b"2\n").hexdigest()
 
 
 def test_the_command_tells_by_its_exit_status(results, capsys):

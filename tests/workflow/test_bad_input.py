@@ -24,7 +24,7 @@ def assert_says(result, *parts: str) -> str:
 def assert_nothing_made(checkout) -> None:
     """Check that neither results nor half results were left."""
     left = checkout.files("results", without=["logs", "benchmarks"]) if (checkout / "results").exists() else {}
-    assert [name for name in left if not name.endswith(("stacks.json", "manifest.json", ".lock"))] == []
+    assert [name for name in left if not name.endswith(("stacks.json", "manifest.json", ".unfinished", ".lock"))] == []
 
 
 # The config, seen before any job
@@ -57,6 +57,15 @@ def test_several_mistakes_are_named_at_once(fresh, overlay):
 def test_of_two_overlays_the_one_that_counts_is_named(fresh, overlay):
     first, second = overlay("stack_size: 1", "first.yaml"), overlay("stack_size: 0", "second.yaml")
     assert_says(fresh.run(overlays=[first, second]), "second.yaml: stack_size:", "got 0")
+
+
+def test_a_setting_that_stands_twice_is_told_once(fresh_copy):
+    """Though both Snakefiles name config.yaml."""
+    with (fresh_copy / "config.yaml").open("a") as file:
+        file.write("\ndevice: cpu\n")
+    result = fresh_copy.run(options=["--dry-run"])
+    assert_says(result, "config.yaml: line ", "device stands here for the second time (first in line 18)")
+    assert result.output.count("for the second time") == 1
 
 
 def test_damaged_ledger(finished_copy):
@@ -169,6 +178,15 @@ def test_damaged_data(fresh_copy, damage, parts):
     assert "please report it" not in line
     assert_says(result, "(log: results/small/logs/lincs_consensus/curate_screen.log)")
     assert "Traceback" in (fresh_copy / "results/small/logs/lincs_consensus/curate_screen.log").read_text()
+    assert_nothing_made(fresh_copy)
+
+
+def test_raw_data_that_cannot_be_read(fresh_copy):
+    """The sentence is of reading that file, not of writing the results."""
+    facts = fresh_copy / "data/paper/facts.csv"
+    facts.unlink()
+    facts.mkdir()
+    assert_says(fresh_copy.run(CURATED), "data/paper/facts.csv: cannot be read (Is a directory); mend its permissions")
     assert_nothing_made(fresh_copy)
 
 

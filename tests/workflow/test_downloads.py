@@ -69,6 +69,17 @@ def test_what_cannot_be_had_ends_in_one_sentence(fresh_copy, mirror, publisher):
     assert (fresh_copy / TARGET).resolve() == by_hand and len(publisher.asked) == 1
 
 
+def test_the_manifest_takes_the_digest_of_first_use(fresh_copy, overlay):
+    """Of gigabytes that were read when they came; noted at the start, whatever becomes of the jobs."""
+    folder = fresh_copy / "downloads/mosi"
+    folder.mkdir(parents=True)
+    (folder / "mosi_data.pkl").write_bytes(b"\x80.")
+    (folder / "downloads.lock.json").write_text(json.dumps({"mosi_data.pkl": {"sha256": 32 * "ab", "date": "today"}}))
+    fresh_copy.run("results/small/mosi/data/view1.parquet", overlays=[overlay("datasets: [mosi]")]).fails()
+    noted = json.loads((fresh_copy / "results/small/manifest.json").read_text())["data"]
+    assert noted["downloads/mosi/mosi_data.pkl"] == f"sha256:{32 * 'ab'}"
+
+
 def test_what_only_a_person_can_get(fresh_copy):
     result = fresh_copy.run("downloads/mimic/im.pk")
     assert_says(

@@ -105,6 +105,21 @@ def test_finished_results_that_may_only_be_read(fresh_copy, disk):
     assert_says(fresh_copy.run(f"{RESULTS}/simulation/references/probes.parquet"), "Read-only file system")
 
 
+def test_disk_that_is_full_when_a_run_has_ended(fresh_copy):
+    """What was made is told first; the next good end notes what this one could not."""
+    write = "    with atomic(sums) as part:\n"
+    broken = write + "        raise OSError(28, 'No space left on device', str(sums))\n"
+    fresh_copy.edit("src/disentangledssl/verify.py", write, broken)
+    result = fresh_copy.run(SPLITS)
+    said = assert_says(result, f"{RESULTS}/SHA256SUMS: cannot be written (No space left on device); mend this, remove ")
+    assert result.output.index("All tables and figures are in") < result.output.index(said)
+    assert not (fresh_copy / f"{RESULTS}/SHA256SUMS").exists()
+    fresh_copy.edit("src/disentangledssl/verify.py", broken, write)
+    (fresh_copy / SPLITS).unlink()
+    fresh_copy.run(SPLITS).ok()
+    assert "simulation/data/view1.parquet" in (fresh_copy / f"{RESULTS}/SHA256SUMS").read_text()
+
+
 def flip(path: Path, at: float = 0.5) -> None:
     """Flip a byte, so far into the file; its date stays."""
     content, times = bytearray(path.read_bytes()), path.stat()

@@ -28,13 +28,12 @@ def test_everything_that_was_promised_is_there(finished):
         "lincs_consensus/retrieval.csv", "lincs_consensus/retrieval.parquet",
         "lincs_consensus/retrieval_summary.csv", "lincs_consensus/retrieval_differences.csv",
         "lincs_consensus/retrieval_curves.png", "lincs_consensus/selection.json", "stacks.json", "workflow.json",
-        "report.html",
+        "report.html", "manifest.json", "SHA256SUMS",
     ):  # fmt: skip
         assert made[name].stat().st_size > 0
-    kinds = {Path(name).suffix for name in made}
-    kinds -= {""} if "SHA256SUMS" in made else set()
+    kinds = {Path(name).suffix for name in made if name != "SHA256SUMS"}
     assert kinds == {".csv", ".html", ".json", ".parquet", ".pdf", ".png", ".safetensors"}, (
-        "no checkpoint, no .part is left"
+        "no checkpoint, no .part, no mark of a start is left"
     )
 
 
@@ -56,11 +55,18 @@ def verified(checkout):
 def test_a_run_notes_what_it_made_and_of_what(finished_copy):
     result = verified(finished_copy)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "0 differ, 0 missing" in result.stdout and "settings: as then" in result.stdout
+    assert "0 differ, 0 missing" in result.stdout and "settings of the last start: these" in result.stdout
     table = finished_copy / f"{RESULTS}/simulation/probes.csv"
     table.write_text(table.read_text().replace("0.", "1.", 1))
     result = verified(finished_copy)
     assert result.returncode == 1 and "  differs: simulation/probes.csv" in result.stdout
+    # Nor does a later run that ends well vouch for it: one that writes but a figure.
+    figure = finished_copy / f"{RESULTS}/simulation/figure8.png"
+    figure.unlink()
+    told = finished_copy.run(f"{RESULTS}/simulation/figure8.png").ok().output
+    assert "Changed since a run wrote them, by no run: simulation/probes.csv. Restore them" in told
+    result = verified(finished_copy)
+    assert "1 differ, 0 missing\n  differs: simulation/probes.csv" in result.stdout
 
 
 def test_the_manifest_names_every_raw_file_that_jobs_read(finished):

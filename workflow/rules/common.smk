@@ -1,10 +1,11 @@
 # Settings, the plan of stacks, wildcard constraints and input functions. No rules here.
+import functools
 import json
 import re
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
@@ -15,12 +16,12 @@ REPOSITORY = Path(workflow.current_basedir).parent.parent
 sys.path.insert(0, str(REPOSITORY / "src"))
 
 try:
-    from disentangledssl.config import SCREEN_SPLITS, STAGES, load_config
-    from disentangledssl.errors import InputError
+    from disentangledssl.config import SCREEN_SPLITS, STAGES, load_config, read_config
+    from disentangledssl.errors import InputError, first_few
     from disentangledssl.paper.data import departures, other_runs, paper_runs
     from disentangledssl.plan import Plan, code, presets_with, run_gb
     from disentangledssl.sources.catalogue import load_catalogue
-    from disentangledssl.sources.left_out import lines_of, reason_of
+    from disentangledssl.sources.left_out import lines_of, reason_of, source_of
     from disentangledssl.summary import summary
 except ImportError as error:
     raise WorkflowError(
@@ -29,8 +30,10 @@ except ImportError as error:
     )
 
 try:
-    # Later files override earlier ones; Snakemake lists config.yaml after those of the command line.
-    CONFIG = load_config(config, sorted(workflow.configfiles, key=lambda file: str(file) != "config.yaml"))
+    # Later files override earlier ones; Snakemake lists config.yaml after those of the command line, and once for each
+    # of the two Snakefiles.
+    CONFIG_FILES = dict.fromkeys(Path(file).absolute() for file in workflow.configfiles)
+    CONFIG = load_config(config, sorted(CONFIG_FILES, key=lambda file: file != Path("config.yaml").absolute()))
     R = CONFIG.results
     PLAN = Plan(CONFIG, f"{R}/stacks.json")
     CATALOGUE = load_catalogue(CONFIG.downloads.table)
@@ -179,7 +182,10 @@ def own_inputs(wildcards):
 
 
 def raw_files(dataset):
-    """The raw files that a data set is made from, bundled or downloaded, whether or not it is run."""
+    """The raw files that a data set is made from, bundled or downloaded, whether or not it is run.
+
+    Of route cellprofiler, one of a million images: they are no inputs (docs/design.md, "Downloads").
+    """
     source, make = CONFIG.data[dataset].source, CONFIG.data[dataset].make
     if CONFIG.is_own(dataset) or source == "simulation":
         return []
@@ -191,7 +197,6 @@ def raw_files(dataset):
         features = {
             "embeddings": f"{D}/rxrx19a/RxRx19a-DL-embeddings.zip",
             "file": make.table and make.table.path,
-            # One of the many.
             "cellprofiler": f"{D}/rxrx19a/images/HRCE-1/Plate1/AA02_s1_w1.png",
         }
         return [RXRX19A_METADATA, features[make.route]]
@@ -333,12 +338,20 @@ def is_decoded(dataset):
     return any((dataset, stage) in PLAN.stacks for stage in DECODED)
 
 
+@functools.cache
+def full_config():
+    """The config without overlays."""
+    try:
+        return read_config(["config.yaml"])
+    except InputError as error:
+        raise WorkflowError(str(error))
+
+
 def departures_of(datasets):
     """In what the runs of these data sets differ from those of the full config, for who reads their numbers."""
 
     def texts(wildcards):
-        full = load_config(yaml.safe_load(Path("config.yaml").read_text(encoding="utf-8")), ["config.yaml"])
-        said = {name: departures(CONFIG, full, name) for name in datasets}
+        said = {name: departures(CONFIG, full_config(), name) for name in datasets}
         return {name: text for name, text in said.items() if text}
 
     return texts
@@ -574,7 +587,7 @@ def kind_of_data(dataset):
 
 def write_run_graph(dag):
     """Note of which jobs a run consists, if it ends in the report, which draws them."""
-    from disentangledssl.manifest import write_steps
+    from disentangledssl.files import write_json
 
     steps = {}
     for job in dag.jobs:
@@ -587,30 +600,47 @@ def write_run_graph(dag):
         for step in steps.values():
             step["after"] = sorted(step["after"])
             step["jobs"].sort(key=lambda job: job["benchmark"])
-        write_steps(Path(R) / "workflow.json", dict(sorted(steps.items())))
+        write_json(Path(R) / "workflow.json", dict(sorted(steps.items())))
 
 
 def raw_data():
-    """Every file that no rule makes, or that is fetched, with its digest if the table of downloads has it."""
+    """Every file that no rule makes, or that is fetched, with its digest if that is known without reading the file."""
+    from disentangledssl.sources.download import known_digest
+
     files = [file for name in CONFIG.datasets for file in [*raw_files(name), *mol2vec_files(name)]]
     files += [str(Path(CONFIG.data[name].make.path) / "pairs.parquet") for name in OWN]
     files += [*OWN_FILES.values(), *([CONFIG.hits.library] if CONFIG.hits.library else [])]
     files += CORPORA if FEATURISED and CONFIG.mol2vec.model == "trained" else []
     files += PUBLISHED if paper_outputs() else []
-    known = {f"{D}/{path}": source.file.digest for path, source in CATALOGUE.sources.items()}
-    return {file: known.get(file) for file in files}
+    sources = {file: source_of(file, CATALOGUE, CONFIG.downloads) for file in files}
+    return {file: source and known_digest(source, D) for file, source in sources.items()}
+
+
+@contextmanager
+def told(mend):
+    """Say in a sentence what keeps a run from its notes."""
+    try:
+        yield
+    except InputError as error:
+        raise WorkflowError(str(error))
+    except OSError as error:
+        problem = f"cannot be written ({error.strerror})"
+        raise WorkflowError(str(InputError(error.filename or R, "", problem, mend)))
 
 
 # What a run notes of itself; imported here, since planning needs none of it.
 def note_start():
     """Remember the stacks, and note of which jobs, by which versions and config, what follows is made."""
-    try:
+    from disentangledssl.verify import mark_start
+
+    # What --touch dates, it does not write.
+    if workflow.touch:
+        return
+    with told("mend this and run again"):
+        mark_start(Path(R))
         PLAN.save()
         write_run_manifest()
         write_run_graph(workflow.dag)
-    except OSError as error:
-        problem = f"cannot be written ({error.strerror})"
-        raise WorkflowError(str(InputError(error.filename or R, "", problem, "mend this and run again")))
 
 
 def write_run_manifest():
@@ -619,12 +649,22 @@ def write_run_manifest():
     write_manifest(Path(R), CONFIG.model_dump(mode="json"), raw_data())
 
 
-def write_run_sums():
+def note_end():
+    """Note what a run that ended well has written, and tell what has changed without a run."""
     from disentangledssl.verify import write_sums
 
-    # Once more: what was fetched in the meantime has a digest now.
-    write_run_manifest()
-    write_sums(Path(R))
+    if workflow.touch:
+        return
+    with told("mend this, remove an output, such as a figure, and run again, so that the notes are written"):
+        # Once more: what was fetched in the meantime has a digest now.
+        write_run_manifest()
+        altered = write_sums(Path(R))
+    if altered:
+        print(
+            f"\nChanged since a run wrote them, by no run: {first_few(altered)}. Restore them, or remove them and run "
+            "again; `python -m disentangledssl.verify` tells them until then.",
+            file=sys.stderr,
+        )
 
 
 def starting_lines():

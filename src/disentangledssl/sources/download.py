@@ -381,25 +381,54 @@ def _digest_of_contents(path: Path) -> str:
     return hashlib.sha256(repr(members).encode()).hexdigest()
 
 
+def known_digest(source: Source, folder: str | os.PathLike[str]) -> str | None:
+    """Return the digest of a whole file as the table has it, or else as it was noted when the file was first used.
+
+    Of a zip that is packed anew each time there is none: what is in it was noted.
+
+    Raises
+    ------
+    InputError
+        If the notes of first use are damaged.
+    """
+    if source.file.digest or source.file.packed_on_request:
+        return source.file.digest
+    target = Path(folder, source.path)
+    first = _first_use(target, _first_uses(target))
+    return f"sha256:{first[0]}" if first else None
+
+
+def _first_uses(target: Path) -> Any:
+    notes = target.parent / FIRST_USE
+    return read_json(notes) if notes.exists() else {}
+
+
+def _first_use(target: Path, known: Any) -> tuple[str, str] | None:
+    """The sha256 and the date that were noted of a file, if they were."""
+    try:
+        first = known.get(target.name)
+        return None if first is None else (str(first["sha256"]), str(first["date"]))
+    except (AttributeError, KeyError, TypeError) as error:
+        notes = target.parent / FIRST_USE
+        raise InputError(notes, target.name, f"is damaged ({error!r})", "restore it from a copy") from None
+
+
 def _compare_with_first_use(target: Path, record: dict[str, Any]) -> None:
     """Note a file's digest when it is first used; later on, refuse another."""
     notes = target.parent / FIRST_USE
     with open(notes.with_name(f".{FIRST_USE}.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        known = read_json(notes) if notes.exists() else {}
-        try:
-            first = known.get(target.name)
-            if first is None:
-                write_json(notes, {**known, target.name: {**record, "date": datetime.date.today().isoformat()}})
-                return
-            same = first["sha256"] == record["sha256"]
-            seen = f"sha256 {first['sha256'][:12]}, {first['date']}"
-        except (AttributeError, KeyError, TypeError) as error:
-            raise InputError(notes, target.name, f"is damaged ({error!r})", "restore it from a copy") from None
-    if not same:
-        log.error("%s: sha256 is %s, not %s", target, record["sha256"], first["sha256"])
+        known = _first_uses(target)
+        first = _first_use(target, known)
+        if first is None:
+            write_json(notes, {**known, target.name: {**record, "date": datetime.date.today().isoformat()}})
+            return
+    (sha256, date), now = first, record["sha256"]
+    if sha256 != now:
+        log.error("%s: sha256 is %s, not %s", target, now, sha256)
+        seen = f"sha256 {sha256[:12]}, {date}"
         mend = f"if the change is meant, remove {target.name} from {notes}, and what was made from the old file"
-        raise Refused(f"is not the file that came first ({seen}): its sha256 begins with {record['sha256'][:12]}", mend)
+        raise Refused(f"is not the file that came first ({seen}): its sha256 begins with {now[:12]}", mend)
 
 
 def _check_beginning(first: bytes, source: Source, kind: str = "") -> None:

@@ -46,7 +46,7 @@ def reason_of(files: Sequence[str], catalogue: Catalogue, downloads: DownloadSet
     catalogue : Catalogue
     downloads : DownloadSettings
     """
-    found = {file: _source(file, catalogue, downloads) for file in files if not Path(file).exists()}
+    found = {file: source_of(file, catalogue, downloads) for file in files if not Path(file).exists()}
     sources = [source for source in found.values() if source]
     missing = [source for source in sources if not Path(downloads.by_hand, source.path).exists()]
     for source in missing:
@@ -79,8 +79,8 @@ def lines_of(reasons: Mapping[str, Reason]) -> list[str]:
     return ["Defined, but not run by this config:", *lines] if lines else []
 
 
-def _source(file: str, catalogue: Catalogue, downloads: DownloadSettings) -> Source | None:
-    """What the table says of a file, if it has it."""
+def source_of(file: str, catalogue: Catalogue, downloads: DownloadSettings) -> Source | None:
+    """Return what the table says of a file, if it has it."""
     try:
         return catalogue.find(file.removeprefix(f"{downloads.folder}/"))
     except InputError:
