@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import html
 import json
 import re
 from pathlib import Path
@@ -117,6 +118,14 @@ def rows_of(article: str) -> list[list[str]]:
 def test_every_caption_can_be_shown(path):
     shown = render_caption(path, {"dataset": "<cells>"}, {"probe": {"codes": "scaled"}})
     assert shown.startswith("<p>") and "<cells>" not in shown and "``" not in shown
+
+
+@pytest.mark.parametrize("name", ["mine_", "a__b_", "Mine", "<b>*x*"])
+def test_the_name_of_a_data_set_is_no_markup_of_its_caption(name):
+    """An underscore at the end of a word makes a reference of it."""
+    path = REPOSITORY / "workflow" / "report" / "probes.rst"
+    shown = render_caption(path, {"dataset": name}, {"probe": {"codes": "scaled"}})
+    assert f"Data set: {html.escape(name, quote=False)}." in shown
 
 
 def test_every_output_is_shown_with_its_caption(page):
