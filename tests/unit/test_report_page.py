@@ -56,7 +56,7 @@ def results(tmp_path):
         ids = ["a", "b", "c"]
         pairs = pairs_table(ids, ids, ids, ["m", "m", "n"], {}, {})
         write_table(folder / name / "data" / "pairs.parquet", pairs, {"title": title, "stand_in": stand_in})
-    verdicts = ["holds", "does not hold", "not testable", "holds"]
+    verdicts = ["holds", "does not hold", "not testable", "holds", "level"]
     write_csv(folder / "claims.csv", [
         {"section": "3.1", "claim": HOSTILE, "measured": str(k), "verdict": word} for k, word in enumerate(verdicts)
     ])  # fmt: skip
@@ -194,10 +194,10 @@ def test_verdicts_are_words_with_a_sign_and_counted(page):
     claims = article(page, "claims-csv")
     counts = re.search(r'<p class="verdicts">(.*?)</p>', claims, re.DOTALL)[1]
     said = " ".join(re.sub(r"<[^>]*>", " ", counts).split())
-    assert said == "✓ holds 2 ✗ does not hold 1 ○ not testable 1"
-    assert [row[1] for row in rows_of(claims)] == ["✓ holds", "✗ does not hold", "○ not testable", "✓ holds"]
+    assert said == "✓ holds 2 ✗ does not hold 1 ○ not testable 1 ≈ level 1"
+    assert [row[1] for row in rows_of(claims)] == ["✓ holds", "✗ does not hold", "○ not testable", "✓ holds", "≈ level"]
     kinds = re.findall(r'class="badge (\w+)"', claims.split("<tbody>")[1])
-    assert kinds == ["good", "bad", "open", "good"]
+    assert kinds == ["good", "bad", "open", "good", "level"]
 
 
 def test_stand_ins_are_named_as_such(page):
