@@ -64,7 +64,8 @@ def test_multibench_shows_rows_with_settings_and_widths_and_a_column_a_label(tmp
 def test_beside_the_paper_cells_and_claims_are_counted(tmp_path):
     cells = ["within uncertainty"] * 3 + ["differs: lower", "differs: higher", "not run", "inconsistent in the source"]
     claims = [("3.1", "True", "holds")] * 2 + [
-        ("3.1", "True", "not testable"), ("3.2", "True", "level"), ("3.1", "False", "does not hold"), ("ours", "True", "holds"),
+        ("3.1", "True", "not testable"), ("3.2", "True", "level"),
+        ("3.1", "False", "does not hold"), ("ours", "True", "holds"),
     ]  # fmt: skip
     (tmp_path / "paper").mkdir()
     for name, lines in (
