@@ -75,7 +75,8 @@ FilePath = Annotated[str, Field(min_length=1), AfterValidator(_path)]
 FolderPath = Annotated[str, Field(pattern=r"[^/]$"), AfterValidator(_path)]
 Weight = Annotated[float, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-RESERVED = ("logs", "benchmarks", "mol2vec", "downloads")  # folders beside those of the data sets, and of logs
+# Folders beside those of the data sets, and of logs.
+RESERVED = ("logs", "benchmarks", "mol2vec", "downloads", "paper")
 
 
 class SimulationSource(Strict):

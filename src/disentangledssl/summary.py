@@ -113,5 +113,6 @@ def _paper(folder: Path) -> str:
     ]
     return (
         f"{', '.join(lines)}\nbeside the paper, claims on its own data: {claims['holds']} hold, "
-        f"{claims['does not hold']} do not, {claims['not testable']} not testable by this run"
+        f"{claims['level']} are level (what is compared is not told apart), {claims['does not hold']} do not hold, "
+        f"{claims['not testable']} not testable by this run"
     )

@@ -8,7 +8,7 @@ import pytest
 from made_up_run import as_printed, compared, write, write_run
 
 from disentangledssl.paper.claims import COLUMNS, INTERPRETATIONS, THEORY, all_claims, read_results, write_claims
-from disentangledssl.paper.verdicts import FAILS, HOLDS, UNTESTABLE, Mean, Missing, leads, mean_of
+from disentangledssl.paper.verdicts import FAILS, HOLDS, LEVEL, UNTESTABLE, Mean, Missing, leads, mean_of
 
 STAND_INS = ["digits", "consensus"]
 METRICS = ("top1", "top5", "top10", "top20", "top30", "mrr")
@@ -80,7 +80,7 @@ def test_verdicts_on_what_the_paper_prints(papers, claim, data, expected):
 def test_verdicts_on_a_stand_in_are_rows_of_their_own(papers):
     others = papers[~papers["papers_data"] & (papers["our_dataset"].notna())].reset_index()
     assert set(others["data"]) == {"stand-in digits", "stand-in consensus"}
-    assert verdict(papers, "best of all methods in retrieval", "stand-in consensus") == FAILS
+    assert verdict(papers, "best of all methods in retrieval", "stand-in consensus") == LEVEL
     assert verdict(papers, "best of all methods in retrieval", "LINCS") == HOLDS
     # The claim about all data sets is not about these.
     assert "holds on 7" in papers.loc["best of all methods in prediction and retrieval"]["measured"].iloc[0]
@@ -108,9 +108,9 @@ def test_no_claim_is_dropped_when_nothing_was_run(papers, tmp_path):
 
 def test_a_lead_counts_beyond_two_standard_errors():
     one, other = Mean(60.0, 0.3, 3), Mean(59.42, 0.4, 3)  # 2 sqrt((0.3^2 + 0.4^2) / 3) = 0.577
-    assert leads(one, other) == ("+0.58 ± 0.29", True)
-    assert leads(one, other._replace(value=59.43))[1] is False
-    assert leads(other, one)[1] is False
+    assert leads(one, other) == ("+0.58 ± 0.29", HOLDS)
+    assert leads(one, other._replace(value=59.43))[1] == leads(other._replace(value=59.43), one)[1] == LEVEL
+    assert leads(other, one)[1] == FAILS
     with pytest.raises(Missing, match="fewer than two seeds"):
         leads(one, Mean(50.0, float("nan"), 1))
     with pytest.raises(Missing, match="no CLIP in Table 1"):
@@ -118,11 +118,11 @@ def test_a_lead_counts_beyond_two_standard_errors():
 
 
 def test_the_papers_own_spreads_leave_few_leads(tmp_path):
-    """By its printed standard deviations only MOSEI has a lead beyond two standard errors."""
+    """By its printed standard deviations only MOSEI has a lead beyond two standard errors; none is a reversal."""
     claims = claims_of(tmp_path, as_printed)
     found = claims.loc["best of all methods"]["verdict"]
     assert found[found == HOLDS].index.tolist() == ["MOSEI"]
-    assert set(found) == {HOLDS, FAILS}
+    assert set(found) == {HOLDS, LEVEL}
 
 
 def test_one_seed_decides_no_means_but_retrieval(tmp_path):
@@ -138,8 +138,10 @@ def test_one_seed_decides_no_means_but_retrieval(tmp_path):
     ("ranked", "expected"),
     [
         (differences(-2.01), HOLDS),
-        (differences(-2.0), FAILS),
-        (differences(top30=-1.0), FAILS),
+        (differences(-2.0), LEVEL),
+        (differences(top30=-1.0), LEVEL),
+        (differences(top30=2.0), LEVEL),
+        (differences(top30=2.01), FAILS),
         (differences(rank=5.0, top_tenth=5.0), HOLDS),  # not of Table 2
         (differences(top30=np.nan), HOLDS),  # all molecules are found
         (differences(np.nan), UNTESTABLE),
@@ -149,6 +151,25 @@ def test_one_seed_decides_no_means_but_retrieval(tmp_path):
 def test_retrieval_is_decided_in_every_metric_of_table_2(tmp_path, ranked, expected):
     claims = claims_of(tmp_path, ranked={"lincs": ranked}, datasets=["LINCS"])
     assert verdict(claims, "best of all methods in retrieval", "LINCS") == expected
+
+
+def test_a_baseline_that_ties_is_not_behind(tmp_path):
+    """A tie counts in every metric in which any method differs."""
+    ranked = differences()
+    ranked.loc[ranked["method"] == "clip", ["difference", "errors"]] = [0.0, np.nan]
+    claims = claims_of(tmp_path, ranked={"lincs": ranked}, datasets=["LINCS"])
+    row = claims.loc[("best of all methods in retrieval", "LINCS")]
+    assert row["verdict"] == LEVEL and row["measured"].startswith("18 of 24 differences"), row["measured"]
+    assert verdict(claims, "beta > 0 retrieves better than beta = 0", "LINCS") == HOLDS
+
+
+def test_a_selected_beta_of_zero_is_said(tmp_path):
+    ranked = differences()
+    ranked.loc[ranked["method"] == "disentangledssl_beta0", ["difference", "errors"]] = [0.0, np.nan]
+    claims = claims_of(tmp_path, ranked={"lincs": ranked}, datasets=["LINCS"])
+    row = claims.loc[("beta > 0 retrieves better than beta = 0", "LINCS")]
+    assert (row["verdict"], row["measured"]) == (UNTESTABLE, "the selected beta is 0")
+    assert verdict(claims, "best of all methods in retrieval", "LINCS") == HOLDS
 
 
 def test_most_cases_are_decided_as_soon_as_they_can_be(tmp_path):
@@ -168,7 +189,7 @@ def test_one_data_set_that_fails_decides_the_claim_about_all(tmp_path):
     claim = "best of all methods in prediction and retrieval"
     alone = claims_of(tmp_path / "a", datasets=["MOSI"])
     assert alone.loc[claim]["verdict"].tolist() == [UNTESTABLE]
-    failing = claims_of(tmp_path / "b", ranked={"lincs": differences(1.0)}, datasets=["LINCS"])
+    failing = claims_of(tmp_path / "b", ranked={"lincs": differences(3.0)}, datasets=["LINCS"])
     assert failing.loc[claim]["verdict"].tolist() == [FAILS]
 
 

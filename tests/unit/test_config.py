@@ -266,6 +266,10 @@ ONE_MISTAKE = {
         "datasets: [logs]\ndata: {logs: {source: screen, make: {screen: own, path: mine}}}",
         "data.logs: is the name of another folder; rename it",
     ),
+    "own data named as the folder beside the paper": (
+        "datasets: [paper]\ndata: {paper: {source: screen, make: {screen: own, path: mine}}}",
+        "data.paper: is the name of another folder; rename it",
+    ),
     "own data where results are put": (
         "results: results/my\ndatasets: [mine]\n"
         "data: {mine: {source: screen, make: {screen: own, path: ./results/my/mine/data/}}}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import html
 import json
 import re
 from pathlib import Path
@@ -55,7 +56,7 @@ def results(tmp_path):
         ids = ["a", "b", "c"]
         pairs = pairs_table(ids, ids, ids, ["m", "m", "n"], {}, {})
         write_table(folder / name / "data" / "pairs.parquet", pairs, {"title": title, "stand_in": stand_in})
-    verdicts = ["holds", "does not hold", "not testable", "holds"]
+    verdicts = ["holds", "does not hold", "not testable", "holds", "level"]
     write_csv(folder / "claims.csv", [
         {"section": "3.1", "claim": HOSTILE, "measured": str(k), "verdict": word} for k, word in enumerate(verdicts)
     ])  # fmt: skip
@@ -117,6 +118,14 @@ def rows_of(article: str) -> list[list[str]]:
 def test_every_caption_can_be_shown(path):
     shown = render_caption(path, {"dataset": "<cells>"}, {"probe": {"codes": "scaled"}})
     assert shown.startswith("<p>") and "<cells>" not in shown and "``" not in shown
+
+
+@pytest.mark.parametrize("name", ["mine_", "a__b_", "Mine", "<b>*x*"])
+def test_the_name_of_a_data_set_is_no_markup_of_its_caption(name):
+    """An underscore at the end of a word makes a reference of it."""
+    path = REPOSITORY / "workflow" / "report" / "probes.rst"
+    shown = render_caption(path, {"dataset": name}, {"probe": {"codes": "scaled"}})
+    assert f"Data set: {html.escape(name, quote=False)}." in shown
 
 
 def test_every_output_is_shown_with_its_caption(page):
@@ -185,10 +194,10 @@ def test_verdicts_are_words_with_a_sign_and_counted(page):
     claims = article(page, "claims-csv")
     counts = re.search(r'<p class="verdicts">(.*?)</p>', claims, re.DOTALL)[1]
     said = " ".join(re.sub(r"<[^>]*>", " ", counts).split())
-    assert said == "✓ holds 2 ✗ does not hold 1 ○ not testable 1"
-    assert [row[1] for row in rows_of(claims)] == ["✓ holds", "✗ does not hold", "○ not testable", "✓ holds"]
+    assert said == "✓ holds 2 ✗ does not hold 1 ○ not testable 1 ≈ level 1"
+    assert [row[1] for row in rows_of(claims)] == ["✓ holds", "✗ does not hold", "○ not testable", "✓ holds", "≈ level"]
     kinds = re.findall(r'class="badge (\w+)"', claims.split("<tbody>")[1])
-    assert kinds == ["good", "bad", "open", "good"]
+    assert kinds == ["good", "bad", "open", "good", "level"]
 
 
 def test_stand_ins_are_named_as_such(page):

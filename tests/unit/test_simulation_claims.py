@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from disentangledssl.paper.simulation_claims import BASELINES, simulation_claims
-from disentangledssl.paper.verdicts import FAILS, HOLDS, UNTESTABLE
+from disentangledssl.paper.verdicts import FAILS, HOLDS, LEVEL, UNTESTABLE
 from disentangledssl.runs import spell
 
 LABELS = ("s1", "c", "s2")
@@ -74,7 +74,7 @@ def simulation(*, zc=None, zs=None, without=(), linear=(0.83, 0.50), baselines=W
         rows = rows + specific(name, {lam: (own, c + more) for lam, (own, c) in baselines.items()}, **setting)
         for lam, values in others[name].items():
             rows = rows + points(name, "zc", *values, lam=lam, **setting)
-    rows = rows + points("dmvae", "zc", 0.51, 0.58, 0.51, lam=100)  # collapsed
+    rows = rows + points("dmvae", "zc", 0.51, 0.58, 0.56, lam=100)  # collapsed
     rows = rows + points("linear_cca", "zs1", linear[0], linear[1], 0.5, std=None, n=1)
     rows = [row for row in rows if row["method"] not in without]
     by_view = {0: 0.75, 1: 0.70, 3: 0.68, 10: 0.64, 30: 0.58, 1000: 0.5}
@@ -152,7 +152,7 @@ def test_each_claim_fails_where_its_numbers_are_turned_around():
     found = verdicts(wrong, mixed(ratios, dict.fromkeys(FLAT, 0.7)), noisy(gaining))
     # At collapse the method has no worse a point than DMVAE if its own first one is there.
     assert [found[claim] for claim in EVERY if claim not in (STARTS, COLLAPSE)] == [FAILS] * (len(EVERY) - 2)
-    low = shared({0: (0.75, 0.50, 0.74), 1: (0.51, 0.60, 0.5)})
+    low = shared({0: (0.75, 0.49, 0.74), 1: (0.51, 0.60, 0.5)})
     assert verdict(STARTS, simulation(zc=low)) == verdict(COLLAPSE, simulation(zc=low)) == FAILS
 
 
@@ -193,7 +193,7 @@ def test_methods_that_were_not_run(left_out, claims):
 def test_one_seed_has_no_standard_error():
     one = {"std": np.nan, "n": 1}
     claims = simulation_claims(simulation(zc=shared(**one)), mixed(), noisy(**one))
-    assert undecided([claim.verdict for claim in claims]) == {BITS, STARTS, FALLS}
+    assert undecided([claim.verdict for claim in claims]) == {BITS, STARTS, FALLS, LEFT1, LEFT2}
     assert claims[STARTS].measured == "fewer than two seeds, so no standard error, at beta 0"
     assert claims[FALLS].measured.endswith("at beta 0, 1, 100, 1000")
 
@@ -237,7 +237,7 @@ def test_nothing_that_collapsed():
 # Thresholds
 
 
-@pytest.mark.parametrize(("mean", "expected"), [(0.5021, HOLDS), (0.502, FAILS), (0.5019, FAILS)])
+@pytest.mark.parametrize(("mean", "expected"), [(0.5021, HOLDS), (0.502, LEVEL), (0.498, LEVEL), (0.4979, FAILS)])
 @pytest.mark.parametrize("label", range(3))
 def test_above_chance_is_more_than_two_standard_errors(mean, expected, label):
     first = [0.75, 0.78, 0.74]
@@ -256,7 +256,7 @@ def test_a_rise_within_two_standard_errors_is_none(rise, expected):
     assert verdict(FALLS, simulation(zc=rows)) == expected
 
 
-@pytest.mark.parametrize(("fall", "expected"), [(0.0051, HOLDS), (0.005, FAILS), (-0.1, FAILS)])
+@pytest.mark.parametrize(("fall", "expected"), [(0.0051, HOLDS), (0.005, LEVEL), (-0.005, LEVEL), (-0.0051, FAILS)])
 def test_a_fall_is_more_than_two_standard_errors(fall, expected):
     rows = shared({0: (0.7, 0.7, 0.7)}, std=0.003, n=4) + shared({1: (0.5, 0.7 - fall, 0.5)}, std=0.004, n=4)
     assert verdict(FALLS, simulation(zc=rows)) == expected
@@ -273,6 +273,22 @@ def test_a_point_is_covered_within_the_margin(own, c, expected):
     assert [found[claim] for claim in (JOINT1, ALL1, JOINT2, ALL2)] == [expected] * 4
 
 
+@pytest.mark.parametrize(
+    ("ahead", "std", "expected"),
+    # Of four accuracies by three seeds: 2 sqrt(4 * 0.0015^2 / 3) = 0.0035.
+    [(0.004, 0.0015, HOLDS), (0.003, 0.0015, LEVEL), (-0.003, 0.0015, LEVEL), (-0.004, 0.0015, FAILS),
+     (-0.004, 0.003, LEVEL)],
+)  # fmt: skip
+def test_to_be_as_good_everywhere_is_not_to_be_better(ahead, std, expected):
+    """All points are covered, within the margin; the best corners are ahead by more than scatter, or not, or behind."""
+    curve = {0.01: (0.76 + ahead / 2, 0.55 - ahead / 2), 1: (0.74 + ahead / 2, 0.53 - ahead / 2)}
+    table_of = simulation(zs=specific("disentangledssl", curve, beta=1)).assign(std=std)
+    found = simulation_claims(table_of, None, None)
+    for claim in (JOINT1, ALL1, JOINT2, ALL2):
+        assert found[claim].verdict == expected and "points are covered" in found[claim].measured, found[claim]
+        assert found[claim].measured[0] == found[claim].measured[5]
+
+
 def test_two_points_do_not_cover_what_lies_between_them():
     """One is better on the one label, one on the other: none is as good in both."""
     curve = {0.01: (0.80, 0.60), 1: (0.70, 0.50)}
@@ -287,7 +303,15 @@ def test_points_at_collapse_are_left_out(s1, expected):
     assert verdict(LEFT1, simulation(zc_of=better)) == expected
 
 
-@pytest.mark.parametrize(("c", "expected"), [(0.5201, HOLDS), (0.52, FAILS), (0.51, FAILS)])
+def test_at_collapse_of_the_second_view_there_is_no_exception():
+    better = {"dmvae": {0.01: (0.52, 0.78, 0.51), 1: (0.66, 0.68, 0.66)}}
+    found = simulation_claims(simulation(zc_of=better), None, None)
+    assert (found[LEFT1].verdict, found[LEFT2].verdict) == (HOLDS, FAILS)
+    assert "collapse" in found[LEFT1].claim and "collapse" not in found[LEFT2].claim
+    assert "left out" not in found[LEFT2].criterion
+
+
+@pytest.mark.parametrize(("c", "expected"), [(0.5251, HOLDS), (0.525, LEVEL), (0.515, LEVEL), (0.5149, FAILS)])
 def test_at_collapse_better_is_above(c, expected):
     summary = simulation(zc=shared())
     summary = summary[(summary["method"] != "dmvae") | (summary["representation"] != "zc")]
@@ -304,6 +328,10 @@ def test_at_collapse_better_is_above(c, expected):
         ({0: 20.0, 1: 10.0, 2: 1.0}, FAILS),  # the peak is the start
         ({0: 1.0, 1: 1.2, 2: 1.9}, FAILS),  # the peak is the end
         ({0: 1.0, 1: 1.9, 2: 1.8}, FAILS),  # it never fell
+        ({0: 0.3, 1: 0.6, 2: 0.35}, FAILS),
+        ({0: 0.3, 1: 1.0, 2: 0.6}, FAILS),  # at its peak the pure dimensions weigh no more
+        ({0: 0.3, 1: 1.2, 2: 0.5}, FAILS),  # the end is not about 1
+        ({0: 0.3, 1: 1.2, 2: 0.51}, HOLDS),
     ],
 )
 def test_the_weight_ratio_rises_and_falls(ratios, expected):
@@ -352,7 +380,7 @@ def test_free_of_specific_information_at_the_largest_beta(s1, expected):
     assert verdict(CHANCE, simulation(zc=shared(curve))) == expected
 
 
-@pytest.mark.parametrize(("more", "expected"), [(0.0551, HOLDS), (0.055, FAILS)])
+@pytest.mark.parametrize(("more", "expected"), [(0.0551, HOLDS), (0.055, LEVEL), (0.045, LEVEL), (0.0449, FAILS)])
 @pytest.mark.parametrize("view", [1, 2])
 def test_focals_specific_codes_against_the_better_of_the_others(more, expected, view):
     """The others' y_c is 0.54 in the mean; FOCAL's, 0.59, has to be above by more than the margin, in both views."""
@@ -369,6 +397,11 @@ def test_attention_to_the_pure_dimensions(ratio, expected):
     assert verdict(ATTENTION, None, mixed(RATIOS, second=RATIOS | {10: ratio})) == expected
 
 
+@pytest.mark.parametrize(("ratio", "expected"), [(1.01, HOLDS), (1.0, FAILS), (0.6, FAILS)])
+def test_attention_is_a_ratio_above_one(ratio, expected):
+    assert verdict(ATTENTION, None, mixed(RATIOS | {0: 0.3, 10: ratio})) == expected
+
+
 @pytest.mark.parametrize("view", [0, 1])
 def test_information_about_both_views_falls(view):
     rising = {beta: list(kept) for beta, kept in KEPT.items()}
@@ -380,6 +413,8 @@ def test_information_about_both_views_falls(view):
 
 def test_what_was_measured_is_said():
     claims = simulation_claims(simulation(), mixed(), noisy())
-    assert claims[JOINT1].measured == "2 of 2 points are covered; largest y_s1 - y_c: ours 0.280, theirs 0.210"
+    assert claims[JOINT1].measured == (
+        "2 of 2 points are covered; largest y_s1 - y_c: ours 0.280, theirs 0.210, ahead by +0.070 ± 0.001"
+    )
     assert claims[COLLAPSE].measured == "y_c: DMVAE 0.580, the method 0.520"
     assert len({(claim.section, claim.claim) for claim in claims}) == len(claims)

@@ -64,7 +64,8 @@ def test_multibench_shows_rows_with_settings_and_widths_and_a_column_a_label(tmp
 def test_beside_the_paper_cells_and_claims_are_counted(tmp_path):
     cells = ["within uncertainty"] * 3 + ["differs: lower", "differs: higher", "not run", "inconsistent in the source"]
     claims = [("3.1", "True", "holds")] * 2 + [
-        ("3.1", "True", "not testable"), ("3.1", "False", "does not hold"), ("ours", "True", "holds"),
+        ("3.1", "True", "not testable"), ("3.2", "True", "level"),
+        ("3.1", "False", "does not hold"), ("ours", "True", "holds"),
     ]  # fmt: skip
     (tmp_path / "paper").mkdir()
     for name, lines in (
@@ -76,4 +77,6 @@ def test_beside_the_paper_cells_and_claims_are_counted(tmp_path):
     first, second = (line for line in summary(tmp_path, [], []).splitlines() if line.startswith("beside the paper"))
     assert first.endswith("5 compared (3 within uncertainty, 2 differ), 1 not run, 1 inconsistent in the source")
     # What a stand-in says is no verdict on the paper's data.
-    assert second.endswith("2 hold, 0 do not, 1 not testable by this run")
+    assert second.endswith(
+        "2 hold, 1 are level (what is compared is not told apart), 0 do not hold, 1 not testable by this run"
+    )

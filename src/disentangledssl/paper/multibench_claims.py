@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from disentangledssl.paper.published import METHOD, PARTS
-from disentangledssl.paper.verdicts import Cells, Data, Mean, Missing, Verdict, decide, leads, mean_of
+from disentangledssl.paper.verdicts import (
+    HOLDS,
+    Cells,
+    Data,
+    Mean,
+    Missing,
+    Verdict,
+    decide,
+    leads,
+    mean_of,
+    met,
+    together,
+)
 
 BASELINES = ("CLIP", "FactorCL-emb", "FactorCL-proj", "FOCAL", "JointOpt")
 # The part that alone contributes, and a stand-in that is of the same data.
@@ -85,39 +97,39 @@ def _own(cells: Cells, parts: Sequence[str] = PARTS) -> list[Mean]:
     return [_mean(cells, f"{METHOD} ({part})") for part in parts]
 
 
-def _best(cells: Cells, table: int = 1, baselines: Sequence[str] = BASELINES) -> tuple[str, bool]:
+def _best(cells: Cells, table: int = 1, baselines: Sequence[str] = BASELINES) -> tuple[str, str]:
     own = dict(zip(PARTS, _own(cells), strict=True))
     others = {name: _mean(cells, name, table) for name in baselines}
     part, best = (max(one, key=lambda name, one=one: one[name].value) for one in (own, others))
-    said, holds = leads(own[part], others[best])
-    return f"{part} {own[part].value:.2f}, {best} {others[best].value:.2f}: {said}", holds
+    said, verdict = leads(own[part], others[best])
+    return f"{part} {own[part].value:.2f}, {best} {others[best].value:.2f}: {said}", verdict
 
 
-def _combining(cells: Cells) -> tuple[str, bool]:
+def _combining(cells: Cells) -> tuple[str, str]:
     shared, specific, both = (one.value for one in _own(cells))
-    return f"shared {shared:.2f}, specific {specific:.2f}, both {both:.2f}", both > max(shared, specific)
+    return f"shared {shared:.2f}, specific {specific:.2f}, both {both:.2f}", met(both > max(shared, specific))
 
 
-def _in_most(papers: Mapping[str, Cells]) -> tuple[str, bool]:
-    found = {name: _combining(cells)[1] for name, cells in papers.items() if cells}
+def _in_most(papers: Mapping[str, Cells]) -> tuple[str, str]:
+    found = {name: _combining(cells)[1] == HOLDS for name, cells in papers.items() if cells}
     better, left = sum(found.values()), len(papers) - len(found)
     said = (
         f"{better} of {len(found)} that were run: {', '.join(name for name, holds in found.items() if holds) or 'none'}"
     )
     if better <= len(papers) / 2 < better + left:
         raise Missing(f"too few data sets were run ({said})" if found else "no data set of the paper was run")
-    return said, better > len(papers) / 2
+    return said, met(better > len(papers) / 2)
 
 
-def _carried(cells: Cells, part: str, other: str) -> tuple[str, bool]:
+def _carried(cells: Cells, part: str, other: str) -> tuple[str, str]:
     one, two, both = _own(cells, (part, other, "both"))
     (over, ahead), (gain, more) = leads(one, two), leads(both, one)
-    return f"{part} less {other} {over}; both less {part} {gain}", ahead and not more
+    return f"{part} less {other} {over}; both less {part} {gain}", together([ahead, met(more != HOLDS)])
 
 
-def _alike(cells: Cells, method: str, part: str, other: str) -> tuple[str, bool]:
+def _alike(cells: Cells, method: str, part: str, other: str) -> tuple[str, str]:
     gaps = [
         _mean(cells, f"{name} ({part})", 4).value - _mean(cells, f"{name} ({other})", 4).value
         for name in (method, METHOD)
     ]
-    return f"{part} less {other}: {method} {gaps[0]:+.2f}, {METHOD} {gaps[1]:+.2f}", 0 < gaps[0] < gaps[1]
+    return f"{part} less {other}: {method} {gaps[0]:+.2f}, {METHOD} {gaps[1]:+.2f}", met(0 < gaps[0] < gaps[1])

@@ -1,5 +1,7 @@
 """A claim with its criterion, the numbers it was decided on, and the verdict.
 
+A claim about which of two means is larger ``holds`` or ``does not hold`` where they are told apart, and is ``level``
+where they are not: a lead that scatter may explain is no reversal. A pattern is there or is not.
 A claim that the tables at hand cannot decide is ``not testable``, and says why: data or a method that were not run, one
 seed where standard errors are asked for, one setting where a curve is, a theorem. None is left out.
 """
@@ -7,12 +9,12 @@ seed where standard errors are asked for, one setting where a curve is, a theore
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-HOLDS, FAILS, UNTESTABLE = "holds", "does not hold", "not testable"
+HOLDS, LEVEL, FAILS, UNTESTABLE = "holds", "level", "does not hold", "not testable"
 DIGITS = 9  # to which numbers are compared: 0.8 - 0.795 is 0.005
 
 
@@ -72,16 +74,16 @@ def mean_of(cells: Cells, table: int, method: str, metric: str) -> Mean:
     return cells[table, method, metric]
 
 
-def decide(section: str, claim: str, data: Data, criterion: str, test: Callable[[], tuple[str, bool]]) -> Verdict:
-    """Decide a claim by a test that says what it measured, and whether that meets the criterion.
+def decide(section: str, claim: str, data: Data, criterion: str, test: Callable[[], tuple[str, str]]) -> Verdict:
+    """Decide a claim by a test that says what it measured, and the verdict that follows.
 
     A test that raises :class:`Missing` makes the claim not testable.
     """
     try:
-        measured, holds = test()
+        measured, verdict = test()
     except Missing as missing:
         return Verdict(section, claim, *data, criterion, str(missing), UNTESTABLE)
-    return Verdict(section, claim, *data, criterion, measured, HOLDS if holds else FAILS)
+    return Verdict(section, claim, *data, criterion, measured, verdict)
 
 
 def above(value, bound):
@@ -89,8 +91,31 @@ def above(value, bound):
     return np.round(value - bound, DIGITS) > 0
 
 
-def leads(one: Mean, other: Mean) -> tuple[str, bool]:
-    """Say by how much a mean leads another, and whether by more than two standard errors of the difference.
+def apart(difference: float, bound: float) -> str:
+    """Return whether a difference that should be positive is beyond a bound, within it, or beyond it the wrong way.
+
+    >>> [apart(difference, 0.2) for difference in (0.3, 0.1, -0.1, -0.3)]
+    ['holds', 'level', 'level', 'does not hold']
+    """
+    return HOLDS if above(difference, bound) else FAILS if above(-difference, bound) else LEVEL
+
+
+def met(pattern: bool) -> str:
+    """Return the verdict on a pattern, which is there or is not."""
+    return HOLDS if pattern else FAILS
+
+
+def together(verdicts: Iterable[str]) -> str:
+    """Return the verdict on a claim of several parts: the worst of theirs.
+
+    >>> together(["holds", "level"]), together(["does not hold", "level"])
+    ('level', 'does not hold')
+    """
+    return max(verdicts, key=(HOLDS, LEVEL, FAILS).index)
+
+
+def leads(one: Mean, other: Mean) -> tuple[str, str]:
+    """Say by how much a mean leads another, and the verdict by two standard errors of the difference.
 
     Raises
     ------
@@ -100,4 +125,4 @@ def leads(one: Mean, other: Mean) -> tuple[str, bool]:
     difference, error = one.value - other.value, math.hypot(one.error, other.error)
     if math.isnan(error):
         raise Missing(f"{difference:+.3g}, but fewer than two seeds, so no standard error")
-    return f"{difference:+.3g} ± {error:.2g}", bool(above(difference, 2 * error))
+    return f"{difference:+.3g} ± {error:.2g}", apart(difference, 2 * error)

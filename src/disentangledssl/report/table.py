@@ -29,8 +29,12 @@ READ_FIRST = {
 }
 # An id is left out where its name stands beside it.
 IDS = {"method": "method_label", "other": "other_label"}
-GOOD = ("holds", "within uncertainty", "consistent")
-BAD = ("does not hold", "differs: higher", "differs: lower", "inconsistent")
+# By verdict; every other one is open.
+KINDS = {
+    **dict.fromkeys(("holds", "within uncertainty", "consistent"), "good"),
+    **dict.fromkeys(("does not hold", "differs: higher", "differs: lower", "inconsistent"), "bad"),
+    "level": "level",
+}
 
 
 class Column(NamedTuple):
@@ -42,7 +46,10 @@ class Column(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """A cell: what is shown, the whole number behind it (empty: the same), and of a verdict whether good or bad."""
+    """A cell: what is shown, the whole number behind it (empty: the same), and of a verdict its kind.
+
+    Kinds are ``good``, ``level``, ``bad`` and ``open``.
+    """
 
     text: str
     exact: str
@@ -151,7 +158,7 @@ def _is_number(text: str) -> bool:
 
 def _cell(column: Column, text: str) -> Cell:
     if column.kind == "verdict":
-        return Cell(text, "", "good" if text in GOOD else "bad" if text in BAD else "open")
+        return Cell(text, "", KINDS.get(text, "open"))
     if column.kind == "number" and len(text) > SHORT:
         shown = _round(text)
         return Cell(shown, text if shown != text else "", "")
