@@ -676,6 +676,8 @@ class _Here:
         """A mistake in a setting of the data set or its family, of which ``more`` settings may hold the other half."""
         above = (["families", self.source], ["data", self.dataset])
         places = [[*one, *name.split(".")] for name in (place, *more) for one in above]
+        # What all data sets train with stands at the top, too.
+        places += [name.split(".") for name in (place, *more) if name.startswith(("training.", "stages."))]
         return InputError(file_of(self.files, *places), f"{self.dataset}: {place}", problem, mend)
 
 
