@@ -21,8 +21,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from disentangledssl.errors import InputError
 from disentangledssl.atomic import atomic
+from disentangledssl.errors import InputError
 
 CONSENSUS, CELLS, INJURY, META, MFEAT, MUSTARD_TEXT = (
     "lincs_consensus_drugbank",
