@@ -12,7 +12,7 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 # Targets that run nothing, and the rule whose input function only says which preset has a data set.
-WITHOUT_JOBS = {"all", "everything", "not_in_this_config", "simulations", "screens", "multibench"}
+WITHOUT_JOBS = {"all", "everything", "not_in_this_config", "simulations", "screens", "multibench", "paper"}
 # A benchmark is an output, and the list of downloads is made whenever it is asked for.
 WITHOUT_BENCHMARK = {"downloads"}
 # A new version of their code must not fetch 50 GB, nor unpack them, again; names and digests are the table's.

@@ -507,18 +507,18 @@ def test_missing_models_of_step1_plan_them_and_what_follows(finished_copy):
     (only_stack(finished_copy, "simulation/step2") / "models.safetensors").unlink()
     (finished_copy / "results/small/simulation/probes.csv").unlink()
     (only_stack(finished_copy, "simulation/step2") / "probes.parquet").unlink()
-    assert finished_copy.plan() == total(SIMULATION_STEP1, SIMULATION_STEP2, SIMULATION_TABLES)
+    assert finished_copy.plan() == total(SIMULATION_STEP1, SIMULATION_STEP2, SIMULATION_TABLES, REPORT)
 
 
 def test_missing_measurement_and_table_plan_no_training(finished_copy):
     (only_stack(finished_copy, "simulation/step1") / "probes.parquet").unlink()
     (finished_copy / "results/small/simulation/probes.csv").unlink()
-    assert finished_copy.plan() == total({"probe_representations": 1}, SIMULATION_TABLES)
+    assert finished_copy.plan() == total({"probe_representations": 1}, SIMULATION_TABLES, REPORT)
 
 
 def test_missing_table_plans_the_table(finished_copy):
     (finished_copy / "results/small/lincs_consensus/retrieval.csv").unlink()
-    assert finished_copy.plan() == SCREEN_TABLES
+    assert finished_copy.plan() == total(SCREEN_TABLES, REPORT)
 
 
 # What a change of the package plans again
@@ -548,7 +548,7 @@ def test_changed_objective_plans_training_and_no_data(finished_copy):
     for rule in references:
         plan.pop(rule, None)
     tables = {**SCREEN_TABLES, "tabulate_reconstruction": 1, **SCREEN_PICTURES}
-    assert plan == total(SIMULATION_TABLES, tables, {"select_beta": 1, "plot_beta_choice": 1})
+    assert plan == total(SIMULATION_TABLES, tables, {"select_beta": 1, "plot_beta_choice": 1}, REPORT)
 
 
 CHANGED_METHODS = {
@@ -563,7 +563,7 @@ CHANGED_METHODS = {
 @pytest.mark.parametrize(("method", "follows"), CHANGED_METHODS.items(), ids=CHANGED_METHODS)
 def test_changed_method_plans_that_method(finished_copy, method, follows):
     change(finished_copy, f"methods/{method}")
-    assert finished_copy.plan() == total(*follows)
+    assert finished_copy.plan() == total(*follows, REPORT)
 
 
 def test_changed_wording_of_errors_plans_nothing(finished_copy):
@@ -575,14 +575,14 @@ def test_changed_wording_of_errors_plans_nothing(finished_copy):
 def test_what_stands_beside_the_paper_is_planned_alone(finished_copy):
     """The paper's numbers are inputs: a correction trains nothing."""
     (finished_copy / "results/small/paper/claims.csv").unlink()
-    assert finished_copy.plan() == {"decide_claims": 1}
+    assert finished_copy.plan() == {"decide_claims": 1, **REPORT}
     finished_copy.edit("data/paper/facts.csv", "LINCS,drugs,3315,3.3", "LINCS,drugs,3316,3.3")
-    assert finished_copy.plan() == {"check_paper": 1, **BESIDE_THE_PAPER}
+    assert finished_copy.plan() == {"check_paper": 1, **BESIDE_THE_PAPER, **REPORT}
 
 
 @pytest.mark.slow
 def test_changed_figure_plans_the_figure(finished_copy):
     change(finished_copy, "figures/figure4a")
-    assert finished_copy.plan() == {"plot_figure4a": 1}
+    assert finished_copy.plan() == {"plot_figure4a": 1, **REPORT}
     change(finished_copy, "figures/scatter")
-    assert finished_copy.plan() == SIMULATION_FIGURES
+    assert finished_copy.plan() == {**SIMULATION_FIGURES, **REPORT}
