@@ -198,11 +198,26 @@ def test_another_setting_than_the_papers_is_not_compared(tmp_path):
     assert (cell["verdict"], cell["reason"]) == (NOT_RUN, "mosi has no run of it at a 1, lam 0.001")
 
 
+def test_the_familys_beta_does_not_stand_in_for_a_data_sets_own(tmp_path):
+    """The paper has beta 0.01 on MOSI, 1 on the others."""
+
+    def familys(row):
+        return row | ({"beta": "1"} if row["dataset"] == "mosi" and row["beta"] == "0.01" else {})
+
+    cell = by_cell(compared(tmp_path, write_run(tmp_path, edit=familys, datasets=["MOSI"]))[0]).loc[
+        1, "MOSI", "DISENTANGLEDSSL (both)", "accuracy_percent"
+    ]
+    assert (cell["verdict"], cell["reason"]) == (NOT_RUN, "mosi has no run of it at beta 0.01, lam 0.001")
+
+
 def test_the_selected_beta_stands_in_where_the_papers_was_not_run(tmp_path):
     def selected(row):
         return row | ({"beta": "selected"} if row["beta"] in ("1", "5") and "label" not in row else {})
 
-    setting = by_cell(compared(tmp_path, write_run(tmp_path, edit=selected))[0])["setting"]
+    rows = by_cell(compared(tmp_path, write_run(tmp_path, edit=selected))[0])
+    setting, reason = rows["setting"], rows["reason"]
+    why = "at the selected beta: lincs has no run at beta 1, lam 0.01, the paper's"
+    assert reason[2, "LINCS", "DISENTANGLEDSSL", "top1_percent"] == why
     assert setting[2, "LINCS", "DISENTANGLEDSSL", "mrr"].startswith("beta selected; ")
     assert setting[3, "LINCS", "DISENTANGLEDSSL", "rg_molecule"].startswith("beta selected, lam 0.01; ")
 

@@ -118,6 +118,33 @@ def test_without_other_data_there_is_one_table(tmp_path):
     assert (tmp_path / "table3.tex").read_text().count(r"\begin{tabular}") == 1
 
 
+def test_departures_are_below_the_table_of_the_data_set_that_departs(tmp_path):
+    less = {"mosi": "epochs 6 (full run: 50)", "digits": "width 8 (full run: 64)"}
+    tables = write_run(tmp_path, datasets=["MOSI", "MIMIC"], stand_ins=["digits"])
+    compared(tmp_path, tables, stand_ins=["digits"], departures=less)
+    lay_out_tables(tmp_path / "comparison.parquet", tmp_path / "other_data.parquet", tmp_path)
+    for ending in ("md", "tex"):
+        text = (tmp_path / f"table1.{ending}").read_text()
+        assert text.count("this run departs from the full one in") == 2
+        of_paper, of_others = text.split("n other data")[:2]
+        assert "MOSI: this run departs from the full one in: epochs 6 (full run: 50)." in of_paper
+        assert "digits: this run departs from the full one in: width 8 (full run: 64)." in of_others
+        assert "departs" not in (tmp_path / f"table2.{ending}").read_text()
+
+
+def test_an_mrr_of_which_every_seed_diverged_was_run(tmp_path):
+    def diverged(row):
+        lost = {"mean": None, "std": None, "n": 0, "n_diverged": 3, "metric": None, "unit": None}
+        return row | (lost if row["method"] == "jointopt" and "molecules" in row else {})
+
+    compared(tmp_path, write_run(tmp_path, edit=diverged, datasets=["LINCS"]))
+    lay_out_tables(tmp_path / "comparison.parquet", tmp_path / "other_data.parquet", tmp_path)
+    grid = read_markdown((tmp_path / "table2.md").read_text())[0]
+    places = [place for place, line in enumerate(grid) if line[:2] == ["LINCS", "JointOpt"]]
+    (ours,) = (grid[place + 1] for place in places)
+    assert set(ours[3:]) == {"diverged ?"}
+
+
 # LaTeX
 
 

@@ -99,3 +99,15 @@ def test_departures_from_the_full_run(over, dataset, expected):
 def test_a_data_set_that_the_full_config_does_not_define(tmp_path):
     found = config(datasets=["mine"], data={"mine": own(tmp_path)})
     assert departures(found, config(), "mine") == "a data set of this config's own"
+
+
+def test_another_name_hides_no_departure():
+    """It is set beside the data set of the full config that is made of the same."""
+    mosi = copy.deepcopy(FULL["data"]["mosi"])
+    assert departures(config(datasets=["again"], data={"again": mosi}), config(), "again") == ""
+    cells = copy.deepcopy(FULL["data"]["lincs"])
+    cells["make"] |= {"replicates": 2}
+    said = departures(config(datasets=["again"], data={"again": cells}), config(), "again")
+    assert said.startswith("data.replicates 2 (full run: ")
+    less = mosi | {"training": mosi["training"] | {"hidden": 7}}
+    assert "hidden 7 (full run: " in departures(config(datasets=["again"], data={"again": less}), config(), "again")

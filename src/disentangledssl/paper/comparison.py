@@ -19,7 +19,7 @@ import pandas as pd
 
 from disentangledssl.paper.consistency import exceeds_bound
 from disentangledssl.paper.measured import pick, read_measured
-from disentangledssl.paper.published import FAMILIES, Published, method_key, read_published, without_part
+from disentangledssl.paper.published import FAMILIES, SELECTED, Published, method_key, read_published, without_part
 from disentangledssl.tables.layout import write_tables
 
 WITHIN, HIGHER, LOWER = "within uncertainty", "differs: higher", "differs: lower"
@@ -193,8 +193,12 @@ def _find(
     settings = paper.setting(cell["table"], cell["dataset"], cell["method"])
     found = pick(_of_method(rows, cell["method"]), cell["metric"], settings)
     if found is not None:
-        lost = found["metric"] != cell["metric"]
-        return _ours(found), f"all {int(found['n_diverged'])} seeds diverged" if lost else None
+        reasons = []
+        if found["metric"] != cell["metric"]:
+            reasons.append(f"all {int(found['n_diverged'])} seeds diverged")
+        if found["beta"] == SELECTED != settings[0]["beta"]:
+            reasons.append(f"at the selected beta: {dataset} has no run at {_spell(settings[0])}, the paper's")
+        return _ours(found), "; ".join(reasons) or None
     if method_key(cell["method"]) not in set(rows["key"]):
         return {}, f"{without_part(cell['method'])} is not trained on {dataset} by this config"
     return {}, f"{dataset} has no run of it at {' or '.join(map(_spell, settings))}"

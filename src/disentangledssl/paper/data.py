@@ -87,11 +87,13 @@ def _paper_name(config: Config, dataset: str) -> tuple[str | None, int | None]:
 def departures(config: Config, full: Config, dataset: str) -> str:
     """Say in what one data set's run differs from that of the full config, which has the paper's settings.
 
+    A data set that the full config does not name is set beside that one of its data sets that is made of the same.
     Grids and seeds are left out: every table names the setting and the number of seeds of its numbers.
     """
-    if dataset not in full.data:
+    beside = dataset if dataset in full.data else _alike(config, full, dataset)
+    if beside is None:
         return "a data set of this config's own"
-    ours, theirs = (_flat(_settings(one, dataset)) for one in (config, full))
+    ours, theirs = (_flat(_settings(one, name)) for one, name in ((config, dataset), (full, beside)))
     differing: dict[tuple[str, str], list[str]] = {}
     for key in ours:
         if key in theirs and ours[key] != theirs[key]:
@@ -104,6 +106,21 @@ def departures(config: Config, full: Config, dataset: str) -> str:
         everywhere = where == [""] or stages <= set(where)
         said.append(f"{name} {values}" if everywhere else f"{name} of {', '.join(where)} {values}")
     return "; ".join(said)
+
+
+def _alike(config: Config, full: Config, dataset: str) -> str | None:
+    """Name the full config's data set of the same screen (of its route, if there is one), set or variant."""
+    if config.is_own(dataset):
+        return None
+
+    def made_of(one: Config, name: str, *keys: str) -> tuple[str | None, ...]:
+        return tuple(getattr(one.data[name].make, key, None) for key in keys)
+
+    for keys in (("screen", "set", "variant", "route"), ("screen", "set", "variant")):
+        for name in full.data:
+            if made_of(full, name, *keys) == made_of(config, dataset, *keys):
+                return name
+    return None
 
 
 def _settings(config: Config, dataset: str) -> dict[str, Any]:

@@ -87,20 +87,33 @@ def lay_out_tables(comparison: Path, other_data: Path, folder: Path) -> None:
 def markdown(table: int, cells: pd.DataFrame, others: pd.DataFrame) -> str:
     """Spell out one table of the paper in Markdown, with what other data gave below it."""
     text = f"# Table {table}: {LAYOUTS[table].title}\n\n{_markdown_table(paper_grid(table, cells))}\n\n{LEGEND}\n"
+    text += "".join(f"\n{line}\n" for line in _departures(cells))
     if others.empty:
         return text
-    return f"{text}\n## On other data\n\n{_markdown_table(other_grid(table, others, cells))}\n\n{OTHER_LEGEND}\n"
+    return (
+        f"{text}\n## On other data\n\n{_markdown_table(other_grid(table, others, cells))}\n\n{OTHER_LEGEND}\n"
+        + "".join(f"\n{line}\n" for line in _departures(others))
+    )
 
 
 def latex(table: int, cells: pd.DataFrame, others: pd.DataFrame) -> str:
     """Spell out one table in LaTeX, as two tables where other data were measured; needs the package booktabs."""
     title = f"{LAYOUTS[table].title} (Table {table} of the paper)."
     text = "% Needs \\usepackage{booktabs}.\n"
-    text += _latex_table(paper_grid(table, cells), f"{title} {LEGEND}", f"tab:paper-{table}")
+    text += _latex_table(paper_grid(table, cells), " ".join([title, LEGEND, *_departures(cells)]), f"tab:paper-{table}")
     if others.empty:
         return text
-    caption = f"{title} On other data. {OTHER_LEGEND}"
+    caption = " ".join([f"{title} On other data.", OTHER_LEGEND, *_departures(others)])
     return text + "\n" + _latex_table(other_grid(table, others, cells), caption, f"tab:other-{table}")
+
+
+def _departures(rows: pd.DataFrame) -> list[str]:
+    """Say of each data set in what its run departs from the full one, where it does."""
+    departing = rows[rows["departures"].notna()].drop_duplicates("dataset")
+    return [
+        f"{row['dataset']}: this run departs from the full one in: {row['departures']}."
+        for row in departing.to_dict("records")
+    ]
 
 
 def paper_grid(table: int, cells: pd.DataFrame) -> Grid:
@@ -167,7 +180,7 @@ def _papers(row: Row) -> str:
 
 def _ours(row: Row) -> str:
     if pd.isna(row["mean"]):
-        return NOT_RUN if row["verdict"] != UNDECIDED else f"diverged {MARKS[UNDECIDED]}"
+        return f"diverged {MARKS[UNDECIDED]}" if row["n_diverged"] > 0 else NOT_RUN
     mark = "" if row["verdict"] == INCONSISTENT else f" {MARKS[row['verdict']]}"
     return _number(row, "mean", "std") + mark
 

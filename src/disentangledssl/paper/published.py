@@ -12,6 +12,7 @@ TABLES = (1, 2, 3, 4, 5)
 FAMILIES = {1: "multibench", 2: "screen", 3: "screen", 4: "multibench", 5: "screen"}
 METHOD = "DISENTANGLEDSSL"
 BETA0 = f"{METHOD} (beta=0)"
+SELECTED = "selected"  # the beta that validation chooses
 PARTS = ("shared", "specific", "both")
 
 
@@ -39,17 +40,21 @@ class Published(NamedTuple):
         return int(self.facts["", "seeds"])
 
     def setting(self, table: int, dataset: str, method: str) -> list[dict[str, str]]:
-        """Return the settings of a method, the first that was run to be taken: the data set's own, the family's.
+        """Return the settings of a method, the first that was run to be taken: the data set's own, else the family's.
 
-        Methods without hyperparameters have one, of empty values. Of data that the paper does not have there is the
-        family's alone.
+        Where the data set has its own, the family's follows only if it is the selected beta, which may stand in for it.
+        Methods without hyperparameters have one setting, of empty values. Of data that the paper does not have there is
+        the family's alone.
         """
         of = self.settings[self.settings["family"] == FAMILIES[table]]
         names = [name for name in (method, without_part(method)) if name in set(of["method"])]
         if not names:
             return [dict.fromkeys(("beta", "a", "lam"), "")]
         of = of[of["method"] == names[0]]
-        return [row for where in dict.fromkeys((dataset, "")) for row in of[of["dataset"] == where].to_dict("records")]
+        own, familys = (of[of["dataset"] == where].to_dict("records") for where in (dataset, ""))
+        if not dataset or not own:
+            return familys
+        return own + [row for row in familys if row["beta"] == SELECTED]
 
 
 def read_published(folder: Path) -> Published:
