@@ -32,7 +32,7 @@ def test_everything_that_was_promised_is_there(finished):
     ):  # fmt: skip
         assert made[name].stat().st_size > 0
     kinds = {Path(name).suffix for name in made if name != "SHA256SUMS"}
-    assert kinds == {".csv", ".html", ".json", ".parquet", ".pdf", ".png", ".safetensors"}, (
+    assert kinds == {".csv", ".html", ".json", ".md", ".parquet", ".pdf", ".png", ".safetensors", ".tex"}, (
         "no checkpoint, no .part, no mark of a start is left"
     )
 
