@@ -10,7 +10,7 @@ import pytest
 
 from disentangledssl.dataset import read_dataset
 from disentangledssl.errors import InputError
-from disentangledssl.multibench_probes import untrained_rows
+from disentangledssl.multibench_references import untrained_rows
 from disentangledssl.sources.mfeat import convert
 from disentangledssl.splits import write_splits
 
