@@ -56,7 +56,7 @@ def test_labels_are_the_digit_with_9_as_6_and_6_against_9(folder):
 
 def test_only_the_first_view_tells_6_from_9(folder):
     """What makes the set a test of shared and specific representations (PROVENANCE.md)."""
-    rows = untrained_rows(read_dataset(folder), 0, {"solver": "exact", "max_iter": 200})
+    rows = untrained_rows(read_dataset(folder), 0, {"solver": "exact", "max_iter": 200, "codes": "raw"})
     test = {(row.get("representation"), row["label"]): row["value"] for row in rows if row["metric"] == "accuracy"}
     assert test["x1", "s1"] == 1 and abs(test["x2", "s1"] - 0.5) < 0.17, "three standard errors of 80 guesses"
     assert min(test["x1", "c"], test["x2", "c"]) > 0.9
