@@ -178,7 +178,7 @@ def test_twenty_kills_at_random_moments(undisturbed, tmp_path):
     seconds = time.monotonic() - begun
     while len(kills) < KILLS:
         process = checkout.start()
-        time.sleep(moments.uniform(0, seconds))
+        time.sleep(moments.uniform(0, 0.7 * seconds))
         victim = moments.choice(["job", "snakemake", "both"])
         jobs = scripts_of(process)
         if process.poll() is not None or (victim == "job" and not jobs):
