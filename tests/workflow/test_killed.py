@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from comparison import assert_same_bytes, outputs
+from comparison import assert_same_bytes, content, outputs
 
 RESULTS = "results/small"
 LONG_CONFIG = "tests/workflow/configs/long.yaml"
@@ -48,8 +48,10 @@ def disturbed(undisturbed, tmp_path: Path, name: str):
     checkout = undisturbed.copy(tmp_path / name)
     for stage in ("step1", "step2"):
         shutil.rmtree(checkout / f"{LONG}/simulation/{stage}")
-    for path in [*(checkout / f"{LONG}/simulation").glob("*.*"), *(checkout / LONG).glob("claims.*")]:
-        path.unlink()
+    shutil.rmtree(checkout / f"{LONG}/paper", ignore_errors=True)
+    of_the_run = [checkout / f"{LONG}/{name}" for name in ("report.html", "workflow.json", "SHA256SUMS")]
+    for path in [*(checkout / f"{LONG}/simulation").glob("*.*"), *of_the_run]:
+        path.unlink(missing_ok=True)
     assert checkout.plan()["train_step1"] == 1
     return checkout
 
@@ -122,11 +124,10 @@ def assert_as_undisturbed(checkout, undisturbed, *targets: str) -> None:
 def assert_no_half_file(checkout, undisturbed) -> None:
     """Check that what has a final name is there to its last byte."""
     whole = outputs(undisturbed, LONG)
-    left = {
-        name: path for name, path in outputs(checkout, LONG).items() if not name.endswith((".part", "checkpoint.pt"))
-    }
+    unfinished = (".part", "checkpoint.pt", ".unfinished")
+    left = {name: path for name, path in outputs(checkout, LONG).items() if not name.endswith(unfinished)}
     assert set(left) <= set(whole)
-    assert [name for name, path in left.items() if path.read_bytes() != whole[name].read_bytes()] == []
+    assert [name for name, path in left.items() if content(path) != content(whole[name])] == []
 
 
 def random_moments() -> random.Random:
@@ -186,9 +187,10 @@ def test_twenty_kills_at_random_moments(undisturbed, tmp_path):
             output = end(process)
             assert process.returncode == 0, output
         elif victim == "job":
-            moments.choice(jobs).kill()
+            with suppress(psutil.NoSuchProcess):  # it may just have ended
+                moments.choice(jobs).kill()
+                kills.append(victim)
             end(process)
-            kills.append(victim)
         else:
             if victim == "both":
                 os.killpg(process.pid, signal.SIGKILL)
