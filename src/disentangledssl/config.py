@@ -585,16 +585,17 @@ def read_config(files: Sequence[str | os.PathLike[str]]) -> Config:
     """
     merged: dict[str, Any] = {}
     for file in files:
-        merged = _merge(merged, _settings_in(file))
+        merged = _overlaid(merged, _settings_in(file))
     return load_config(merged, files)
 
 
-def _merge(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge mappings; all else is replaced."""
+def _overlaid(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two files as Snakemake does: mappings key by key, networks of sequences too; all else is replaced."""
+    out = dict(under)
     for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(under.get(key), Mapping)
-        under[key] = _merge(dict(under[key]), value) if both else value
-    return under
+        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
+        out[key] = _overlaid(out[key], value) if both else value
+    return out
 
 
 def _settings_in(file: str | os.PathLike[str]) -> Mapping[str, Any]:

@@ -223,8 +223,8 @@ def test_factorcl_hands_on_what_the_network_and_its_heads_put_out(clips, train_i
 def test_bytes_of_a_stack_are_those_of_its_weights(clips, train_in, settings_of):
     settings = settings_of("step1", TRANSFORMER)
     tensors, _ = load_models(train_in("step1", clips, RUNS["step1"], settings))
-    runs = [{"fold": 0} | run for run in RUNS["step1"]]
-    predicted = stack_bytes("step1", settings.model_dump(), clips.shapes, runs, settings.model_dump())
+    of_stage = settings.model_dump()
+    predicted = stack_bytes("step1", of_stage, clips.shapes, of_stage, runs=len(RUNS["step1"]), starts=0)
     assert predicted == sum(tensor.nbytes for tensor in tensors.values())
 
 
