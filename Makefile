@@ -13,7 +13,7 @@ QUIETLY = --quiet --disable-pip-version-check
 # What PyTorch's build for GPUs brings and its CPU build does not: not in the lock, which serves both.
 CUDA = cuda-bindings cuda-toolkit triton nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13
 
-.PHONY: help lock quick verify twice test check check-all lint format parity speed floors simulations readings clean
+.PHONY: help lock quick verify twice test check check-all lint format parity speed floors simulations readings readouts clean
 
 help:            ## show this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,7 +51,7 @@ test: $(BIN)/.installed    ## set up, then run the fast tests
 	$(BIN)/pytest -m "not slow" $(SIDE_BY_SIDE)
 
 check: lint                ## lint, formats and a dry run of every preset
-	for preset in tiny quick mini_batches floors middle; do $(BIN)/snakemake --cores 2 --configfile config/$$preset.yaml --dry-run > /dev/null || exit 1; done
+	for preset in tiny quick mini_batches floors readouts middle; do $(BIN)/snakemake --cores 2 --configfile config/$$preset.yaml --dry-run > /dev/null || exit 1; done
 	$(BIN)/snakemake --cores 2 --configfile config/middle.yaml config/readings.yaml --dry-run > /dev/null
 	$(BIN)/snakemake --cores 8 --resources gpu=1 --dry-run > /dev/null
 
@@ -84,6 +84,9 @@ simulations: $(BIN)/.installed  ## the middle preset's simulation study (hours)
 
 readings: $(BIN)/.installed  ## the other side of every disputed choice, beside the middle preset's simulation (hours)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/middle.yaml config/readings.yaml -- results/middle/simulation/readings.csv
+
+readouts: $(BIN)/.installed  ## what is read out of a Transformer, on the bundled text of MUStARD (minutes)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/readouts.yaml
 
 clean:           ## remove the virtual environment and caches, never results
 	rm -rf $(VENV) .pytest_cache .ruff_cache
