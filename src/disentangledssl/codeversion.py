@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
 import hashlib
 from pathlib import Path
 
@@ -39,33 +40,68 @@ def code_version(*modules: str, root: Path | None = None) -> str:
 
 @functools.cache
 def _read(root: Path, module: str) -> tuple[str, tuple[str, ...]]:
-    path = _path(root, module)
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    """Return the digest of a module and the modules of the package that it imports."""
+    digest, imports = _digest(_path(root, module).read_text(encoding="utf-8"))
     imported = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
-            inner = node.module.partition(".")[2]
-            for name in node.names:
-                candidate = f"{inner}.{name.name}" if inner else name.name
-                # "from package.methods import step1" names a module, "... import spread" a function.
-                imported.append(candidate if _path(root, candidate).exists() else inner)
-                if inner:
-                    imported.append(inner)
-        elif isinstance(node, ast.Import):
-            imported += [n.name.partition(".")[2] for n in node.names if n.name.split(".")[0] == PACKAGE]
-        _drop_docstring(node)
-        if isinstance(node, ast.Call):
-            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
-    return hashlib.blake2b(ast.dump(tree).encode()).hexdigest(), tuple(name for name in dict.fromkeys(imported) if name)
+    for inner, names in imports:
+        for name in names:
+            candidate = f"{inner}.{name}" if inner else name
+            # "from package.methods import step1" names a module, "... import spread" a function.
+            imported.append(candidate if _path(root, candidate).exists() else inner)
+        imported.append(inner)
+    return digest, tuple(name for name in dict.fromkeys(imported) if name)
+
+
+@functools.cache
+def _digest(source: str) -> tuple[str, tuple[tuple[str, tuple[str, ...]], ...]]:
+    """Return the digest of a source and what it imports of the package: modules, each with the names taken from it."""
+    parts: list[str] = []
+    imports: list[tuple[str, tuple[str, ...]]] = []
+    # Nodes hold each other and are many: the collector would look at all of them again and again, and find nothing.
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        _write(ast.parse(source), parts, imports)
+    finally:
+        if collected:
+            gc.enable()
+    return hashlib.blake2b("\0".join(parts).encode()).hexdigest(), tuple(imports)
+
+
+def _write(node: ast.AST, parts: list[str], imports: list[tuple[str, tuple[str, ...]]]) -> None:
+    """Append a syntax tree in words, without places in the file, docstrings and descriptions; and its imports."""
+    if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
+        imports.append((node.module.partition(".")[2], tuple(name.name for name in node.names)))
+    elif isinstance(node, ast.Import):
+        imports.extend((n.name.partition(".")[2], ()) for n in node.names if n.name.split(".")[0] == PACKAGE)
+    parts.append(type(node).__name__)
+    for field in node._fields:
+        value = getattr(node, field, None)
+        if isinstance(value, ast.AST):
+            _write(value, parts, imports)
+        elif isinstance(value, list):
+            parts.append("[")
+            for item in _counted(node, field, value):
+                if isinstance(item, ast.AST):
+                    _write(item, parts, imports)
+                else:
+                    parts.append(repr(item))
+            parts.append("]")
+        else:
+            parts.append(repr(value))
+
+
+def _counted(node: ast.AST, field: str, items: list) -> list:
+    """Return the items of a field without those that are there for a reader."""
+    if field == "body" and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and items:
+        first = items[0]
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            return items[1:] or [ast.Pass()]
+    if field == "keywords" and isinstance(node, ast.Call):
+        return [keyword for keyword in items if keyword.arg != "description"]
+    return items
 
 
 def _path(root: Path, module: str) -> Path:
     path = root.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-def _drop_docstring(node: ast.AST) -> None:
-    if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and node.body:
-        first = node.body[0]
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            node.body = node.body[1:] or [ast.Pass()]
