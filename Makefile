@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= 2
 # A file of tests stays in one process, which makes what its tests share once.
-SIDE_BY_SIDE = --numprocesses $(CORES) --dist loadfile
+SIDE_BY_SIDE = --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 QUIETLY = --quiet --disable-pip-version-check
 # What PyTorch's build for GPUs brings and its CPU build does not: not in the lock, which serves both.
 CUDA = cuda-bindings cuda-toolkit triton nvidia-cudnn-cu13 nvidia-cusparselt-cu13 nvidia-nccl-cu13 nvidia-nvshmem-cu13

@@ -365,6 +365,7 @@ def test_reference_rows_are_timed(tiny, plain):
         assert took["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_processes_answer_and_say_so_when_they_cannot(tiny, plain):
     with calibration.Workers(2) as workers:
         assert 0 < workers.start_up["training"] < workers.start_up["evaluation"]

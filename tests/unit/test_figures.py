@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from cases import cases
 from matplotlib import colors
 from matplotlib.container import ErrorbarContainer
 from matplotlib.text import Text
@@ -27,6 +28,7 @@ FULL = {
 }
 SMALL = {"beta": [0, 1, 100], "lam": [0, 0.01], "a": [1, 100], "kl": [1e-5, 1e-4]}
 ONE = {"beta": [0, 1], "lam": [0.01], "a": [1], "kl": [1e-5]}
+GRIDS = {"full": FULL, "small": SMALL, "one": ONE}
 STAGES = ("step1", "step2", "jointopt", "focal", "dmvae")
 SCATTERS = ("figure4b", "figure7", "figure8", "figure9", "recovery")
 FIGURES = ("figure4a", "information_plane", *SCATTERS)
@@ -181,7 +183,7 @@ def curves_of(rows: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("figure", SCATTERS)
-@pytest.mark.parametrize("grid", [FULL, SMALL, ONE], ids=["full", "small", "one"])
+@pytest.mark.parametrize("grid", cases(GRIDS, slow=["full"]))
 def test_curves_and_reference_marks_are_the_rows_of_the_table(drawn, figure, grid):
     page, rows = drawn(figure, summary_table(grid))
     for axis, own in panels(page, rows):
@@ -398,7 +400,7 @@ def test_diverged_settings_are_in_the_table_and_not_drawn(drawn):
 
 
 @pytest.mark.parametrize("figure", SCATTERS)
-@pytest.mark.parametrize("left_out", STAGES)
+@pytest.mark.parametrize("left_out", cases(STAGES, slow=STAGES[1:]))
 def test_methods_may_be_missing(drawn, figure, left_out):
     summary = summary_table(SMALL, [stage for stage in STAGES if stage != left_out])
     if (figure, left_out) in {("figure8", "step2"), ("figure9", "step1"), ("recovery", "step1")}:
@@ -443,7 +445,7 @@ def test_table_without_runs_ends_in_one_sentence(tmp_path, figure):
     assert [path.name for path in tmp_path.iterdir()] == ["probes_summary.parquet"]
 
 
-@pytest.mark.parametrize("figure", FIGURES)
+@pytest.mark.parametrize("figure", cases(FIGURES, slow={*FIGURES} - {"figure8"}))
 def test_drawn_twice_the_files_are_the_same(tmp_path, figure):
     content = []
     for name in ("first", "second"):
@@ -456,7 +458,7 @@ def test_drawn_twice_the_files_are_the_same(tmp_path, figure):
 
 
 @pytest.mark.parametrize("figure", [*SCATTERS, "information_plane"])
-@pytest.mark.parametrize("grid", [FULL, SMALL, ONE], ids=["full", "small", "one"])
+@pytest.mark.parametrize("grid", cases(GRIDS, slow=["small"]))
 def test_no_text_overlaps_another_or_leaves_the_page(drawn, figure, grid):
     page, _ = drawn(figure, summary_table(grid))
     page.draw_without_rendering()

@@ -213,7 +213,7 @@ def random_labels(rng, n, dimensions, classes):
     return rng.normal(size=(n, dimensions)), rng.integers(classes, size=n)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float32, pytest.param(np.float64, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 @pytest.mark.parametrize("classes", [2, 4])
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ def test_labels_are_the_digit_with_9_as_6_and_6_against_9(folder):
     assert set(counts["train"]) == {120} and set(counts["test"]) == {40}
 
 
+@pytest.mark.slow
 def test_only_the_first_view_tells_6_from_9(folder):
     """What makes the set a test of shared and specific representations (PROVENANCE.md)."""
     rows = untrained_rows(read_dataset(folder), 0, {"solver": "exact", "max_iter": 200, "codes": "raw"})

@@ -49,7 +49,12 @@ def counted(model, shapes) -> int:
 # DMVAE takes no sequences.
 @pytest.mark.parametrize(
     ("stage", "views"),
-    [(stage, views) for stage in STAGE_SETTINGS for views in VIEWS if stage != "dmvae" or views == "flat"],
+    [
+        pytest.param(stage, views, marks=[pytest.mark.slow] * (stage not in ("step2", "factorcl")))
+        for stage in STAGE_SETTINGS
+        for views in VIEWS
+        if stage != "dmvae" or views == "flat"
+    ],
 )
 def test_operations_are_those_of_a_real_step_of_several_runs(small, stage, views):
     shapes, sequences = VIEWS[views]

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from cases import cases
 
 from disentangledssl import representations
 from disentangledssl.checkpoints import load_models
@@ -107,7 +108,7 @@ def of_run(models, run):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("stage", RUNS)
+@pytest.mark.parametrize("stage", cases([*RUNS], slow={*RUNS} - {"step1", "step2"}))
 def test_a_run_alone_is_the_run_in_a_stack_bit_by_bit(clips, stay, train_in, settings_of, stage, kind):
     dataset = stay if kind == "gru" else clips
     augmentation = {"kind": "mixup", "noise_std": 0.1, "drop_fraction": 0.1, "dimensions": None}

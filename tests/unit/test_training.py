@@ -130,7 +130,10 @@ def curves(out, run):
 # ---------------------------------------------------------------- alone and in a stack
 
 
-@pytest.mark.parametrize("widths", [{"hidden": 30, "dimensions": 10}, {"hidden": 100, "dimensions": 13}])
+@pytest.mark.parametrize(
+    "widths",
+    [{"hidden": 100, "dimensions": 13}, pytest.param({"hidden": 30, "dimensions": 10}, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("method", RUNS)
 def test_a_run_alone_is_the_run_in_a_stack_bit_by_bit(train_in, small, step1_stacks, method, widths, tmp_path):
     settings, starts = small(method, **widths), [step1_stacks(**widths)] if method == "step2" else []

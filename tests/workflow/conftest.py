@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import re
 import shutil
@@ -12,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
+from preloaded import Preloaded
 
 pytest.importorskip("snakemake", reason="workflow tests run Snakemake, which is not installed")
 
@@ -84,13 +88,9 @@ class Checkout:
 
     def run(self, *targets: str, seconds: float = SECONDS, **how) -> Result:
         """Run Snakemake to its end."""
-        process = self.start(*targets, **how)
-        try:
-            output, _ = process.communicate(timeout=seconds)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-        return Result(process.args, process.returncode, output)
+        command = self.command(*targets, **how)
+        arguments = command[command.index("snakemake") + 1 :]
+        return Result(command, *_preloaded().call(arguments, self.folder, self.environment(), seconds))
 
     def plan(self, *targets: str, overlays: Sequence[str | Path] = (), options: Sequence[str] = ()) -> dict[str, int]:
         """Jobs by rule that Snakemake would run."""
@@ -142,6 +142,14 @@ def check_out(folder: Path, configs: Sequence[str | Path] = (SMALL,)) -> Checkou
     return Checkout(folder, configs)
 
 
+@functools.cache
+def _preloaded() -> Preloaded:
+    """The server of this process of tests, which ends with it."""
+    server = Preloaded()
+    atexit.register(server.close)
+    return server
+
+
 @pytest.fixture(scope="session")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout in which nothing was ever run. Only for dry runs: do not change it."""
@@ -151,8 +159,14 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 @pytest.fixture(scope="session")
 def finished(fresh: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """A checkout in which the small config was run to its end. Only for dry runs: do not change it."""
-    checkout = fresh.copy(tmp_path_factory.mktemp("finished") / "copy")
-    checkout.run().ok()
+    base = tmp_path_factory.getbasetemp()
+    # Processes that test side by side share it: the first to ask makes it, and the others wait.
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    checkout, made = Checkout(shared / "finished", fresh.configs), shared / "finished.made"
+    with FileLock(shared / "finished.lock"):
+        if not made.exists():
+            fresh.copy(checkout.folder).run().ok()
+            made.touch()
     return checkout
 
 

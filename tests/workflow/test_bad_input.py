@@ -7,6 +7,7 @@ import os
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cases import cases
 
 PROFILES = "data/lincs_consensus/profiles.parquet"
 CURATED = "results/small/lincs_consensus/data/view1.parquet"
@@ -48,12 +49,14 @@ def test_mistakes_in_the_config(fresh, overlay, text, parts):
     assert not (fresh / "results").exists()
 
 
+@pytest.mark.slow
 def test_several_mistakes_are_named_at_once(fresh, overlay):
     result = fresh.run(overlays=[overlay("stack_siz: 3\nprobe: {max_iter: none, solvr: lbfgs}\n")])
     for parts in (["stack_siz is no setting"], ["probe.max_iter", "none"], ["probe: solvr", "did you mean solver?"]):
         assert_says(result, "overlay.yaml: ", *parts)
 
 
+@pytest.mark.slow
 def test_of_two_overlays_the_one_that_counts_is_named(fresh, overlay):
     first, second = overlay("stack_size: 1", "first.yaml"), overlay("stack_size: 0", "second.yaml")
     assert_says(fresh.run(overlays=[first, second]), "second.yaml: stack_size:", "got 0")
@@ -93,11 +96,13 @@ def test_unknown_run(fresh):
     )
 
 
+@pytest.mark.slow
 def test_unknown_run_of_a_stage_that_is_not_trained(fresh):
     result = fresh.run("results/small/simulation/representations/clip/seed=0.parquet")
     assert_says(result, "simulation: clip has no run seed=0")
 
 
+@pytest.mark.slow
 def test_missing_library(fresh, overlay):
     target = "results/small/lincs_consensus/hits/clip/fold=0,seed=0/LC0001.csv"
     result = fresh.run(target, overlays=[overlay("hits: {library: none.csv}")])
@@ -119,7 +124,7 @@ NO_RULE = [
 ]
 
 
-@pytest.mark.parametrize("name", NO_RULE)
+@pytest.mark.parametrize("name", cases(NO_RULE, slow=NO_RULE[1:]))
 def test_unknown_file(fresh, name):
     assert_says(fresh.run(f"results/small/{name}"), f"No rule to produce results/small/{name}")
 
@@ -169,7 +174,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize(("damage", "parts"), DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize(("damage", "parts"), cases(DAMAGES, slow=[*DAMAGES][1:]))
 def test_damaged_data(fresh_copy, damage, parts):
     damage(fresh_copy / PROFILES)
     result = fresh_copy.run(CURATED)
@@ -198,6 +203,7 @@ def test_missing_data(fresh_copy):
     assert_nothing_made(fresh_copy)
 
 
+@pytest.mark.slow
 def test_damaged_intermediate_file(finished_copy):
     """The next step refuses it and says what to do; after that, the same command mends it."""
     view = "results/small/simulation/data/view1.parquet"

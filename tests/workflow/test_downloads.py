@@ -69,6 +69,7 @@ def test_what_cannot_be_had_ends_in_one_sentence(fresh_copy, mirror, publisher):
     assert (fresh_copy / TARGET).resolve() == by_hand and len(publisher.asked) == 1
 
 
+@pytest.mark.slow
 def test_the_manifest_takes_the_digest_of_first_use(fresh_copy, overlay):
     """Of gigabytes that were read when they came; noted at the start, whatever becomes of the jobs."""
     folder = fresh_copy / "downloads/mosi"
@@ -80,6 +81,7 @@ def test_the_manifest_takes_the_digest_of_first_use(fresh_copy, overlay):
     assert noted["downloads/mosi/mosi_data.pkl"] == f"sha256:{32 * 'ab'}"
 
 
+@pytest.mark.slow
 def test_what_only_a_person_can_get(fresh_copy):
     result = fresh_copy.run("downloads/mimic/im.pk")
     assert_says(
@@ -87,6 +89,7 @@ def test_what_only_a_person_can_get(fresh_copy):
     )
 
 
+@pytest.mark.slow
 def test_the_images_of_a_well_are_one_job(fresh_copy, mirror, publisher):
     pictures = {f"{IMAGE}_s{site}_w{channel}.png": b"\x89PNG%d%d" % (site, channel) for site in range(1, 5)
                 for channel in range(1, 6)}  # fmt: skip
@@ -97,6 +100,7 @@ def test_the_images_of_a_well_are_one_job(fresh_copy, mirror, publisher):
     assert notes["AA02_s2_w3.png"]["sha256"] == hashlib.sha256(b"\x89PNG23").hexdigest() and len(notes) == 20
 
 
+@pytest.mark.slow
 def test_killed_and_started_again(fresh_copy, mirror, publisher):
     publisher.chunk, publisher.pause = 2**16, 20
     process = fresh_copy.start(TARGET, overlays=[mirror])
@@ -114,6 +118,7 @@ def test_killed_and_started_again(fresh_copy, mirror, publisher):
     assert (fresh_copy / TARGET).read_bytes() == CONTENT and publisher.asked[-1].range == f"bytes={came}-"
 
 
+@pytest.mark.slow
 def test_the_list_touches_no_network_and_is_made_each_time(fresh_copy, publisher, overlay):
     mirror = overlay(f"downloads: {{mirror: '{publisher.url}'}}")
     first = fresh_copy.run("downloads", overlays=[mirror])
@@ -132,6 +137,7 @@ def test_the_list_touches_no_network_and_is_made_each_time(fresh_copy, publisher
     assert publisher.asked == []
 
 
+@pytest.mark.slow
 def test_mistakes_in_table_and_config_are_seen_before_anything_runs(fresh, overlay, tmp_path):
     (tmp_path / "sources.yaml").write_text("sources: {mine: {title: x, terms: free, fils: []}}")
     table = overlay(f"downloads: {{table: {tmp_path / 'sources.yaml'}}}", "table.yaml")

@@ -105,6 +105,7 @@ def test_finished_results_that_may_only_be_read(fresh_copy, disk):
     assert_says(fresh_copy.run(f"{RESULTS}/simulation/references/probes.parquet"), "Read-only file system")
 
 
+@pytest.mark.slow
 def test_disk_that_is_full_when_a_run_has_ended(fresh_copy):
     """What was made is told first; the next good end notes what this one could not."""
     write = "    with atomic(sums) as part:\n"

@@ -15,29 +15,19 @@ from pathlib import Path
 
 import psutil
 import pytest
-from comparison import assert_same_bytes, content, outputs
+from comparison import assert_same_bytes, outputs
+from kills import SECONDS_TO_WAIT, assert_no_half_file, end, find_job, random_moments, scripts_of
 
 RESULTS = "results/small"
 LONG_CONFIG = "tests/workflow/configs/long.yaml"
 LONG = "results/long"
-TABLE = f"{LONG}/simulation/probes.csv"
-SECONDS_TO_WAIT = 120
 KILLS = 20
 
 
 @pytest.fixture(scope="module")
-def measured(fresh, tmp_path_factory) -> Iterator:
-    """A run of the long config up to its table."""
-    checkout = fresh.copy(tmp_path_factory.mktemp("measured") / "copy").under(*fresh.configs, LONG_CONFIG)
-    checkout.run(TABLE).ok()
-    yield checkout
-    shutil.rmtree(checkout.folder)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(measured, tmp_path_factory) -> Iterator:
+def undisturbed(fresh, tmp_path_factory) -> Iterator:
     """A finished run of the long config, with all figures."""
-    checkout = measured.copy(tmp_path_factory.mktemp("undisturbed") / "copy")
+    checkout = fresh.copy(tmp_path_factory.mktemp("undisturbed") / "copy").under(*fresh.configs, LONG_CONFIG)
     checkout.run().ok()
     yield checkout
     shutil.rmtree(checkout.folder)
@@ -56,35 +46,6 @@ def disturbed(undisturbed, tmp_path: Path, name: str):
     return checkout
 
 
-def find_job(process: subprocess.Popen, script: str) -> psutil.Process:
-    """Wait for the job that runs this script among the descendants of Snakemake."""
-    deadline = time.monotonic() + SECONDS_TO_WAIT
-    while time.monotonic() < deadline:
-        assert process.poll() is None, f"Snakemake ended before {script} began: {process.stdout.read()}"
-        try:
-            for child in psutil.Process(process.pid).children(recursive=True):
-                # The interpreter itself, not a shell around it.
-                words = child.cmdline()
-                if any(word.endswith(script) for word in words) and "python" in words[0]:
-                    return child
-        except psutil.NoSuchProcess:
-            pass
-        time.sleep(0.02)
-    raise AssertionError(f"{script} did not begin within {SECONDS_TO_WAIT} s")
-
-
-def scripts_of(process: subprocess.Popen) -> list[psutil.Process]:
-    """Jobs that run a script of the workflow now."""
-    found = []
-    with suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):
-                words = child.cmdline()
-                if len(words) == 2 and "python" in words[0] and "/.snakemake/scripts/" in words[1]:
-                    found.append(child)
-    return found
-
-
 def wait_for(path: Path, process: subprocess.Popen) -> None:
     """Wait until a file exists."""
     deadline = time.monotonic() + SECONDS_TO_WAIT
@@ -100,73 +61,19 @@ def only_stack(checkout, stage: str) -> Path:
     return checkout / f"{LONG}/simulation/{stage}/{stack}"
 
 
-def end(process: subprocess.Popen) -> str:
-    """Collect what Snakemake said, when it ends."""
-    output, _ = process.communicate(timeout=SECONDS_TO_WAIT)
-    return output
-
-
 def assert_no_final_file(folder: Path) -> None:
     """Check that a stack holds at most a checkpoint and unfinished files that say so."""
     left = [path.name for path in folder.glob("*")] if folder.exists() else []
     assert [name for name in left if name != "checkpoint.pt" and not name.endswith(".part")] == []
 
 
-def assert_as_undisturbed(checkout, undisturbed, *targets: str) -> None:
+def assert_as_undisturbed(checkout, undisturbed) -> None:
     """Check that the same command ends the run with the bytes of an undisturbed one, and leaves nothing over."""
-    checkout.run(*targets).ok()
+    checkout.run().ok()
     # A kill may leave a .part file, under a name that nothing reads.
     made = {name: path for name, path in outputs(checkout, LONG).items() if not name.endswith(".part")}
     assert_same_bytes(outputs(undisturbed, LONG), made)
-    assert "Nothing to be done" in checkout.run(*targets, options=["--dry-run"]).ok().output
-
-
-def assert_no_half_file(checkout, undisturbed) -> None:
-    """Check that what has a final name is there to its last byte."""
-    whole = outputs(undisturbed, LONG)
-    unfinished = (".part", "checkpoint.pt", ".unfinished")
-    left = {name: path for name, path in outputs(checkout, LONG).items() if not name.endswith(unfinished)}
-    assert set(left) <= set(whole)
-    assert [name for name, path in left.items() if content(path) != content(whole[name])] == []
-
-
-def random_moments() -> random.Random:
-    """Moments that are others each time, and can be had again."""
-    seed = time.time_ns() % 10**9
-    print(f"seed of the moments: {seed}")
-    return random.Random(seed)
-
-
-def test_training_killed_at_three_random_moments(measured, tmp_path):
-    """Kill -9 of the training job; the same command goes on and ends with the same bytes."""
-    moments, left = random_moments(), {}
-    for stage in ("step1", "step2"):
-        timed = next((measured / f"{LONG}/benchmarks/simulation").glob(f"{stage}/*/train_*.seconds.json"))
-        left[stage] = json.loads(timed.read_text())["all"]
-    checkout, kills = disturbed(measured, tmp_path, "copy"), 0
-    for stage in ("step1", moments.choice(["step1", "step2"]), "step2"):
-        folder = checkout / only_stack(measured, stage).relative_to(measured.folder)
-        if (folder / "models.safetensors").exists():
-            continue
-        process = checkout.start(TABLE)
-        job = find_job(process, f"train_{stage}.py")
-        moment = moments.uniform(0, 0.8 * left[stage])
-        time.sleep(moment)
-        if not job.is_running():
-            print(f"{stage}: ended within {moment:.2f} s")
-            os.killpg(process.pid, signal.SIGINT)
-            end(process)
-            continue
-        print(f"{stage}: killed {moment:.2f} s after its start, of about {left[stage]:.2f} s; checkpoint:", end=" ")
-        job.kill()
-        print((folder / "checkpoint.pt").exists())
-        output = end(process)
-        assert process.returncode != 0, output
-        assert_no_final_file(folder)
-        left[stage] -= moment
-        kills += 1
-    assert kills
-    assert_as_undisturbed(checkout, measured, TABLE)
+    assert "Nothing to be done" in checkout.run(options=["--dry-run"]).ok().output
 
 
 @pytest.mark.slow
@@ -201,7 +108,7 @@ def test_twenty_kills_at_random_moments(undisturbed, tmp_path):
             process.stdout.close()
             kills.append(victim)
             checkout.run(options=["--unlock"]).ok()
-        assert_no_half_file(checkout, undisturbed)
+        assert_no_half_file(outputs(checkout, LONG), outputs(undisturbed, LONG))
         if set(outputs(undisturbed, LONG)) <= set(outputs(checkout, LONG)):
             assert_as_undisturbed(checkout, undisturbed)
             runs += 1

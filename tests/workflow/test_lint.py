@@ -143,6 +143,7 @@ def test_every_caption_is_used(rules):
     assert {path.name for path in (REPOSITORY / "workflow" / "report").glob("*.rst")} == used - {""}
 
 
+@pytest.mark.slow
 def test_report_shows_every_figure_and_table(finished_copy):
     """Captions hold wildcards, which only a real report fills in."""
     finished_copy.run(options=["--report", "report.zip"]).ok()

@@ -108,11 +108,13 @@ def test_from_the_publisher_to_table_1(fresh_copy, served, publisher, tmp_path):
     assert both.to_dict() == dict.fromkeys(ON_DRIVE, 40) | {"mimic": 240}
 
 
+@pytest.mark.slow
 def test_terms_are_accepted_by_name(fresh_copy, served, publisher):
     said = assert_says(fresh_copy.run(TARGETS[1], overlays=[served(accept=[])]), "research use only")
     assert "add mosei_research_use to downloads.accept in your config" in said and publisher.asked == []
 
 
+@pytest.mark.slow
 def test_mimic_is_never_fetched(fresh_copy, served, publisher):
     said = assert_says(fresh_copy.run(TARGETS[-1], overlays=[served()]), "downloads/mimic/im.pk: cannot be fetched")
     assert "PhysioNet" in said and said.rstrip().endswith("then put the file at downloads/by_hand/mimic/im.pk.")
@@ -131,6 +133,7 @@ def test_a_hostile_pickle_is_refused_by_name(fresh_copy, served):
     assert not (fresh_copy / "results/small/mustard/data/pairs.parquet").exists()
 
 
+@pytest.mark.slow
 def test_a_wrong_file_by_hand_is_refused(fresh_copy, served):
     place(fresh_copy, "mosi", pickled("mosi")[:-4000])
     said = assert_says(fresh_copy.run(TARGETS[0], overlays=[served()]), "by_hand/mosi/mosi_data.pkl: holds")
@@ -141,6 +144,7 @@ def test_a_wrong_file_by_hand_is_refused(fresh_copy, served):
     )
 
 
+@pytest.mark.slow
 def test_the_bundled_text_of_mustard(fresh_copy, overlay):
     target = "results/small/mustard_text/data/splits.parquet"
     chosen = overlay("datasets: [mustard_text]")

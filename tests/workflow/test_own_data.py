@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from cases import cases
 from test_bad_input import assert_nothing_made, assert_says
 
 REPOSITORY = Path(__file__).parents[2]
@@ -67,6 +68,7 @@ def test_the_example_of_the_guide(mine):
     assert mine.plan() == {}
 
 
+@pytest.mark.slow
 def test_folders_become_data_sets_and_follow_their_files(mine):
     counts = mine.run(*TARGETS).counts
     assert counts == {"check_own": 2, "split_dataset": 2}
@@ -84,6 +86,7 @@ def test_folders_become_data_sets_and_follow_their_files(mine):
     assert mine.plan(*views, *TARGETS) == {"check_own": 1, "copy_own": 2, "split_dataset": 1}
 
 
+@pytest.mark.slow
 def test_splits_and_features_that_are_given_are_taken(mine, overlay):
     split = "pairs = pd.read_parquet('{0}/pairs.parquet')[['id']].assign(fold_0='train')\n"
     split += "pairs.loc[:9, 'fold_0'], pairs.loc[10:29, 'fold_0'] = 'test', 'validation'\n"
@@ -119,7 +122,7 @@ MISSING = {
 }
 
 
-@pytest.mark.parametrize(("text", "sentence"), MISSING.values(), ids=MISSING)
+@pytest.mark.parametrize(("text", "sentence"), cases(MISSING, slow=[*MISSING][1:]))
 def test_what_is_not_there_is_said_before_any_job(mine, overlay, text, sentence):
     assert_says(mine.run(*TARGETS, overlays=[overlay(text)], options=["--dry-run"]), sentence)
 

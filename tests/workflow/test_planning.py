@@ -14,6 +14,7 @@ from collections import Counter
 
 import pytest
 import yaml
+from cases import cases
 
 SIMULATION_FIGURES = {"plot_figure4a": 1, "plot_figure4b": 1, "plot_figure7": 1, "plot_figure8": 1, "plot_recovery": 1}
 # What follows once, whatever changed: the comparison from tables of screens and MultiBench, the claims from all.
@@ -47,18 +48,10 @@ SLOW = {
     "learning rate of one data set", "data of the screen", "scaling of the screen", "resamples of the standard errors",
     "molecule embedding", "tiny", "middle", "floors", "setting of a stage that is not trained", "cosine of FOCAL",
     "concentration", "temperature of CLIP", "a of FOCAL taken out and another added", "CLIP added to the simulation",
+    "beta of the screen added in mid-grid", "beta of the screen taken out", "permutations of the null",
+    "published molecule embedding", "switch of DMVAE", "lam added to JointOpt", "baseline taken out",
+    "grid of the screen in another order", "numbers spelled otherwise",
 }  # fmt: skip
-
-
-def cases(named):
-    """Cases by name as parameters, the slow ones marked."""
-    values = named.items() if isinstance(named, dict) else [(name, name) for name in named]
-    return [
-        pytest.param(
-            *(value if isinstance(value, tuple) else [value]), id=name, marks=[pytest.mark.slow] * (name in SLOW)
-        )
-        for name, value in values
-    ]
 
 
 # The grids of configs/small.yaml, with a value more or less.
@@ -125,7 +118,7 @@ def test_full_config_has_every_stage_of_every_data_set(fresh):
     assert step2 >= screens and trained == counts["probe_representations"] + counts["measure_retrieval"] + step2
 
 
-@pytest.mark.parametrize("preset", cases(["tiny", "quick", "middle", "floors"]))
+@pytest.mark.parametrize("preset", cases(["tiny", "quick", "middle", "floors"], SLOW))
 def test_presets_can_be_planned_into_folders_of_their_own(fresh, preset):
     result = fresh.under(f"config/{preset}.yaml").run(options=["--dry-run"]).ok()
     assert result.counts["train_step1"] and result.counts["tabulate_retrieval"]
@@ -139,6 +132,7 @@ def tables_of_the_claims(output: str) -> set[str]:
     return set(tables.split(", "))
 
 
+@pytest.mark.slow
 def test_readings_are_planned_and_compared(fresh):
     """The readings are trained on top of the middle preset, whose own runs they are compared with."""
     middle = fresh.under("config/middle.yaml").run("simulations", options=["--dry-run"]).ok()
@@ -169,6 +163,7 @@ data:
 """
 
 
+@pytest.mark.slow
 def test_figures_are_those_that_data_and_stages_are_enough_for(fresh, overlay):
     result = fresh.run(overlays=[overlay(VARIANTS)], options=["--dry-run"]).ok()
     drawn: dict[str, set[str]] = {}
@@ -206,6 +201,7 @@ def test_table_1_is_planned_from_the_data_of_multibench_alone(fresh):
     assert plan == total(every, data, tables)
 
 
+@pytest.mark.slow
 def test_table_1_without_data_of_multibench_is_told(fresh):
     said = fresh.run("results/small/table1.csv", options=["--dry-run"]).fails().output
     assert "this config runs none of it; add mfeat to datasets" in said
@@ -272,7 +268,7 @@ UNCHANGED = {
 }
 
 
-@pytest.mark.parametrize("text", cases(UNCHANGED))
+@pytest.mark.parametrize("text", cases(UNCHANGED, SLOW))
 def test_nothing_is_planned(finished, overlay, text):
     assert finished.plan(overlays=[overlay(text)]) == {}
 
@@ -344,7 +340,7 @@ CHANGED = {
 }
 
 
-@pytest.mark.parametrize(("text", "follows"), cases(CHANGED))
+@pytest.mark.parametrize(("text", "follows"), cases(CHANGED, SLOW))
 def test_what_follows_from_a_change_is_planned_and_nothing_else(finished, overlay, text, follows):
     assert finished.plan(overlays=[overlay(text)]) == total(*follows, REPORT)
 
@@ -397,13 +393,14 @@ TRAINED_AGAIN = {
 }
 
 
-@pytest.mark.parametrize(("text", "trained", "follows"), cases(TRAINED_AGAIN))
+@pytest.mark.parametrize(("text", "trained", "follows"), cases(TRAINED_AGAIN, SLOW))
 def test_a_change_trains_what_uses_it_and_nothing_else(finished, overlay, text, trained, follows):
     result = finished.run(overlays=[overlay(text)], options=["--dry-run"])
     assert result.counts == total(*follows, REPORT)
     assert sorted(re.findall(r"Training (.+ on \w+), stack", result.output)) == sorted(trained)
 
 
+@pytest.mark.slow
 def test_added_lam_is_trained_without_the_old_ones(finished_copy, overlay):
     """The stack of the finished run keeps its member; the new one holds only what is new."""
     text = "data: {simulation: {grids: {jointopt: {a: [1], lam: [0.01, 1]}}}}"
@@ -421,6 +418,7 @@ def test_added_lam_is_trained_without_the_old_ones(finished_copy, overlay):
     assert {(row["a"], row["lam"]) for row in rows} == {("1.0", "0.01"), ("1.0", "1.0")}
 
 
+@pytest.mark.slow
 def test_a_new_stack_takes_no_name_of_an_old_one(finished, overlay):
     output = finished.run(overlays=[overlay(BETA_IN_MIDDLE)], options=["--dry-run"]).ok().output
     old = {path.name for path in (finished / "results/small/simulation/step1").iterdir()}
@@ -490,6 +488,7 @@ def only_stack(checkout, stage: str):
     return folders[0]
 
 
+@pytest.mark.slow
 def test_missing_file_of_a_stack_asked_for_plans_that_file(finished_copy):
     """Snakemake does not look for a missing file that nothing needs; asked for, it alone is made."""
     for name, rule in (("models.safetensors", "train_step1"), ("probes.parquet", "probe_representations")):
@@ -572,6 +571,7 @@ def test_changed_wording_of_errors_plans_nothing(finished_copy):
     assert finished_copy.plan() == {}
 
 
+@pytest.mark.slow
 def test_what_stands_beside_the_paper_is_planned_alone(finished_copy):
     """The paper's numbers are inputs: a correction trains nothing."""
     (finished_copy / "results/small/paper/claims.csv").unlink()

@@ -52,6 +52,7 @@ def verified(checkout):
     return subprocess.run(command, cwd=checkout.folder, env=checkout.environment(), capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_run_notes_what_it_made_and_of_what(finished_copy):
     result = verified(finished_copy)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -109,6 +110,7 @@ def test_second_call_has_nothing_to_do_and_touches_nothing(finished_copy):
     assert finished_copy.times() == before
 
 
+@pytest.mark.slow
 def test_one_run_as_a_file(finished_copy):
     target = f"{RESULTS}/simulation/representations/step2/beta=10,lam=0.01,seed=0.parquet"
     result = finished_copy.run(target).ok()
@@ -116,6 +118,7 @@ def test_one_run_as_a_file(finished_copy):
     assert (finished_copy / target).stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_new_beta_leaves_what_was_trained_alone(finished_copy, overlay):
     """The old stacks keep their times and bytes, the table gains the new rows."""
     before, old = finished_copy.times(RESULTS), outputs(finished_copy, f"{RESULTS}/simulation/step1")
@@ -138,6 +141,7 @@ def test_a_new_beta_leaves_what_was_trained_alone(finished_copy, overlay):
 # What it will cost
 
 
+@pytest.mark.slow
 def test_cost_is_predicted_and_nothing_is_left_of_a_finished_run(finished_copy):
     target = f"{RESULTS}/cost.csv"
     rule = finished_copy.run(target).ok()

@@ -150,6 +150,7 @@ def test_from_images_to_profiles(fresh_copy, published, publisher, overlay, tmp_
     assert [row["Nuclei_Area"] for row in view] == pytest.approx([min(max(one, -1.5), 1.5) for one in expected])
 
 
+@pytest.mark.slow
 def test_what_rxrx19a_needs_is_listed(fresh_copy, overlay):
     result = fresh_copy.run("downloads", overlays=[overlay("datasets: [rxrx19a]")]).ok()
     assert "This config (rxrx19a) needs 2 files that are not there, 1.45 GB as far as sizes are known." in result.output

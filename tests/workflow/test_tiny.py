@@ -1,21 +1,36 @@
-"""The tiny preset, twice."""
+"""The tiny preset, twice; the second time killed at random moments."""
 
 from __future__ import annotations
 
 import csv
+import os
+import random
+import signal
+import time
+from contextlib import suppress
 
+import psutil
+import pytest
 from comparison import assert_same_bytes, outputs
+from kills import SECONDS_TO_WAIT, assert_no_half_file, end, random_moments, scripts_of
+
+RESULTS = "results/tiny"
+KILLS = 3
 
 
-def test_tiny_preset_makes_the_same_bytes_twice(fresh, tmp_path):
-    """Every table, model and figure; logs and benchmarks hold times and are not compared."""
-    made = []
-    for name in ("one", "other"):
-        checkout = fresh.copy(tmp_path / name).under("config/tiny.yaml")
-        checkout.run().ok()
-        made.append(outputs(checkout, "results/tiny"))
-    assert len(made[0]) > 30
-    with made[0]["table1.csv"].open() as lines:
+@pytest.fixture(scope="module")
+def undisturbed(fresh, tmp_path_factory):
+    """A finished run of the tiny preset, and the seconds that it took."""
+    checkout = fresh.copy(tmp_path_factory.mktemp("tiny") / "copy").under("config/tiny.yaml")
+    begun = time.monotonic()
+    checkout.run().ok()
+    return checkout, time.monotonic() - begun
+
+
+def test_every_table_of_the_tiny_preset_holds_what_it_should(undisturbed):
+    made = outputs(undisturbed[0], RESULTS)
+    assert len(made) > 30
+    with made["table1.csv"].open() as lines:
         rows = list(csv.DictReader(lines))
     assert {"CLIP", "FOCAL", "JointOpt", "DisentangledSSL (both)", "Most common class"} <= {row["row"] for row in rows}
     assert {(row["dataset"], row["stand_in"]) for row in rows} == {("mfeat", "True")}
@@ -23,16 +38,54 @@ def test_tiny_preset_makes_the_same_bytes_twice(fresh, tmp_path):
     widths = {row["row"]: row["width"] for row in rows}
     assert (widths["CLIP"], widths["DisentangledSSL (shared)"], widths["DisentangledSSL (both)"]) == ("40", "20", "40")
     # Every cell of the paper, none compared: this preset has stand-ins alone.
-    with made[0]["paper/comparison.csv"].open() as lines:
+    with made["paper/comparison.csv"].open() as lines:
         cells = list(csv.DictReader(lines))
     assert len(cells) == 210 and {row["verdict"] for row in cells} == {"not run", "inconsistent in the source"}
     assert not any(row["mean"] or row["our_dataset"] for row in cells)
-    with made[0]["paper/other_data.csv"].open() as lines:
+    with made["paper/other_data.csv"].open() as lines:
         others = list(csv.DictReader(lines))
     assert {(row["dataset"], row["stand_in"]) for row in others} == {("mfeat", "True"), ("lincs_consensus", "True")}
     assert {row["table"] for row in others} == {"1", "2", "3", "4", "5"}
-    with made[0]["paper/claims.csv"].open() as lines:
+    with made["paper/claims.csv"].open() as lines:
         verdicts = {row["verdict"] for row in csv.DictReader(lines) if row["data"] == "simulation"}
     assert verdicts - {"not testable"}, "the simulation is the paper's own"
-    assert {f"paper/table{n}.{ending}" for n in range(1, 6) for ending in ("md", "tex")} <= set(made[0])
-    assert_same_bytes(*made)
+    assert {f"paper/table{n}.{ending}" for n in range(1, 6) for ending in ("md", "tex")} <= set(made)
+
+
+def test_the_same_bytes_again_after_three_kills_at_random_moments(fresh, undisturbed, tmp_path):
+    """Every table, model and figure; logs and benchmarks hold times and are not compared."""
+    whole, seconds = outputs(undisturbed[0], RESULTS), undisturbed[1]
+    checkout = fresh.copy(tmp_path / "copy").under("config/tiny.yaml")
+    moments = random_moments()
+    killed = [_kill(checkout, moments, 0.4 * seconds) for _ in range(KILLS)]
+    print(f"killed, of a run of {seconds:.0f} s: {killed}")
+    assert any(killed)
+    assert_no_half_file(outputs(checkout, RESULTS), whole)
+    checkout.run().ok()
+    # A kill may leave a .part file, under a name that nothing reads.
+    assert_same_bytes(
+        whole, {name: path for name, path in outputs(checkout, RESULTS).items() if path.suffix != ".part"}
+    )
+
+
+def _kill(checkout, moments: random.Random, latest: float) -> str:
+    """Start the run and kill -9 a job of it, or Snakemake and its jobs, as a power cut would; say what was killed."""
+    process = checkout.start()
+    time.sleep(moments.uniform(0, latest))
+    jobs = scripts_of(process)
+    if process.poll() is not None:
+        assert process.returncode == 0, end(process)
+        return ""
+    if jobs and moments.choice(["job", "both"]) == "job":
+        job = moments.choice(jobs)
+        with suppress(psutil.NoSuchProcess):  # it may just have ended
+            name = job.cmdline()[1].rpartition("/")[2]
+            job.kill()
+            end(process)
+            return name.partition(".")[2]
+        end(process)
+        return ""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=SECONDS_TO_WAIT)
+    checkout.run(options=["--unlock"]).ok()
+    return f"snakemake and {len(jobs)} jobs"
