@@ -165,6 +165,7 @@ def finished(fresh: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Check
     checkout, made = Checkout(shared / "finished", fresh.configs), shared / "finished.made"
     with FileLock(shared / "finished.lock"):
         if not made.exists():
+            shutil.rmtree(checkout.folder, ignore_errors=True)
             fresh.copy(checkout.folder).run().ok()
             made.touch()
     return checkout
