@@ -576,7 +576,12 @@ def shown_outputs():
     flagged = [(rule, output) for rule in workflow.rules for output in rule.output if output.flags.get("report")]
     shown = []
     for file in all_outputs():
-        output, match = next((output, found) for _, output in flagged if (found := output.match(file)))
+        # In front of the folder stands, in a storage, where Snakemake keeps it.
+        output, match = next(
+            (output, found)
+            for _, output in flagged
+            if (found := output.match(str(output).partition(f"{R}/")[0] + file))
+        )
         said, wildcards = output.flags["report"], match.groupdict()
         shown.append(
             {
