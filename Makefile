@@ -54,6 +54,7 @@ check: lint                ## lint, formats and a dry run of every preset
 	for preset in tiny quick mini_batches floors readouts middle; do $(BIN)/snakemake --cores 2 --configfile config/$$preset.yaml --dry-run > /dev/null || exit 1; done
 	$(BIN)/snakemake --cores 2 --configfile config/middle.yaml config/readings.yaml --dry-run > /dev/null
 	$(BIN)/snakemake --cores 8 --resources gpu=1 --dry-run > /dev/null
+	for profile in gpus cpu slurm; do $(BIN)/snakemake --cores 8 --workflow-profile profiles/$$profile --dry-run > /dev/null || exit 1; done
 
 lint: $(BIN)/.installed    ## ruff, snakefmt, snakemake --lint, codespell
 	$(BIN)/ruff check

@@ -14,8 +14,8 @@ PACKAGE = REPOSITORY / "src" / "disentangledssl"
 SCRIPTS = REPOSITORY / "workflow" / "scripts"
 LINES_OF_A_SCRIPT = 25
 # Imported whenever the Snakefile is parsed, on a cluster once a job.
-LIGHT = ["errors", "runs", "mistakes", "config", "plan", "settings", "codeversion", "summary", "sources.catalogue",
-         "sources.left_out", "paper.data"]  # fmt: skip
+LIGHT = ["errors", "runs", "mistakes", "config", "plan", "settings", "codeversion", "summary", "failed_jobs",
+         "sources.catalogue", "sources.left_out", "paper.data"]  # fmt: skip
 HEAVY = ["torch", "pandas", "numpy", "pyarrow", "scipy", "sklearn", "matplotlib", "rdkit", "gensim", "h5py"]
 
 
@@ -59,6 +59,8 @@ ONLY = {
     "codeversion": set(),
     "timings": set(),
     "summary": set(),
+    "failed_jobs": set(),
+    "gpus": set(),
     "settings": {"pydantic"},
     "mistakes": {"pydantic", "yaml"},
     "config": {".mistakes", ".runs", ".settings", "pydantic", "yaml"},

@@ -18,6 +18,7 @@ sys.path.insert(0, str(REPOSITORY / "src"))
 try:
     from disentangledssl.config import SCREEN_SPLITS, STAGES, load_config, read_config
     from disentangledssl.errors import InputError, first_few
+    from disentangledssl.failed_jobs import sentences
     from disentangledssl.paper.data import departures, other_runs, paper_runs
     from disentangledssl.plan import Plan, code, presets_with, run_gb
     from disentangledssl.sources.catalogue import load_catalogue
@@ -254,8 +255,21 @@ def start_selection(wildcards):
     return [f"{R}/{wildcards.dataset}/selection.json"] if uses else []
 
 
+def more(amount):
+    """So much of a resource at the first attempt, and as much again at each further one."""
+    return lambda wildcards, attempt: attempt * amount
+
+
+def all_cores():
+    """The cores that this run may use at a time; on a cluster, where that has no bound, those of a training job."""
+    try:
+        return workflow.cores or 1
+    except WorkflowError:
+        return CONFIG.threads
+
+
 def training_memory(stage=None):
-    """Megabytes that training a stack takes at the most, more at each attempt."""
+    """Megabytes that training a stack takes at the most, and as much again at each further attempt."""
 
     def megabytes(wildcards, attempt):
         name = stage or wildcards.stage
@@ -562,7 +576,12 @@ def shown_outputs():
     flagged = [(rule, output) for rule in workflow.rules for output in rule.output if output.flags.get("report")]
     shown = []
     for file in all_outputs():
-        output, match = next((output, found) for _, output in flagged if (found := output.match(file)))
+        # In front of the folder stands, in a storage, where Snakemake keeps it.
+        output, match = next(
+            (output, found)
+            for _, output in flagged
+            if (found := output.match(str(output).partition(f"{R}/")[0] + file))
+        )
         said, wildcards = output.flags["report"], match.groupdict()
         shown.append(
             {
@@ -678,7 +697,10 @@ def starting_lines():
 def failing_lines(logs):
     """What to do after a failure that Snakemake's own logs tell of."""
     lines = ["A step failed: its sentence stands above, its whole story in the log that Snakemake names."]
-    if any("has older modification time" in Path(log).read_text() for log in logs):
+    said = "\n".join(Path(log).read_text() for log in logs)
+    if of_slurm := sentences(said):
+        lines = ["Steps failed; their whole story is in the logs that Snakemake names.", *of_slurm]
+    if "has older modification time" in said:
         lines.append(
             "The input in that sentence is dated in the future, as after a clock that was wrong: `touch` it, if it is right."
         )

@@ -16,8 +16,8 @@ rule measure_contents:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=lambda w, attempt: 8000 * attempt,
-        runtime=240,
+        mem_mb=more(8000),
+        runtime=more(240),
     params:
         code=lambda w: code("contents", f"methods.{w.stage}"),
     message:
@@ -39,6 +39,9 @@ rule measure_reference_contents:
         dataset=one_of(DESCRIBED),
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=more(8000),
+        runtime=more(240),
     params:
         folds=lambda w: CONFIG.used_folds(w.dataset),
         scaling=scaling,

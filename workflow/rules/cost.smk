@@ -16,9 +16,11 @@ rule predict_cost:
     conda:
         ENVIRONMENT
     # All of them, since it does what the run will do.
-    threads: workflow.cores or 1
+    threads: all_cores()
     resources:
         gpu=GPU,
+        mem_mb=more(16000),
+        runtime=more(240),
     params:
         stacks=lambda w: PLAN.trainings(),
         datasets=lambda w: evaluations(),

@@ -16,8 +16,8 @@ rule probe_representations:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=lambda w, attempt: 8000 * attempt,
-        runtime=240,
+        mem_mb=more(8000),
+        runtime=more(240),
     params:
         probe=lambda w: probe_options(w.dataset),
         code=lambda w: code("probe", f"methods.{w.stage}"),
@@ -40,6 +40,9 @@ rule probe_references:
         dataset=one_of(SIMULATIONS + MULTIBENCH),
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=more(8000),
+        runtime=more(240),
     params:
         probe=lambda w: probe_options(w.dataset),
         folds=lambda w: CONFIG.used_folds(w.dataset),
@@ -66,8 +69,8 @@ rule measure_retrieval:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=lambda w, attempt: 8000 * attempt,
-        runtime=240,
+        mem_mb=more(8000),
+        runtime=more(240),
     params:
         top=CONFIG.retrieval.top,
         permutations=CONFIG.retrieval.permutations,
@@ -97,8 +100,8 @@ rule measure_reconstruction:
     threads: CONFIG.threads
     resources:
         gpu=GPU,
-        mem_mb=lambda w, attempt: 8000 * attempt,
-        runtime=240,
+        mem_mb=more(8000),
+        runtime=more(240),
     params:
         decoders=lambda w: CONFIG.decoders_of(w.dataset).model_dump(),
         code=lambda w: code("reconstruction", f"methods.{w.stage}"),
@@ -123,6 +126,9 @@ rule retrieve_references:
         dataset=one_of(SCREENS),
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=more(8000),
+        runtime=more(240),
     params:
         top=CONFIG.retrieval.top,
         permutations=CONFIG.retrieval.permutations,

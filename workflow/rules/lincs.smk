@@ -19,6 +19,7 @@ rule unpack_gctx:
     resources:
         # 65.1 GB of 52.4 GB for the expression of phase I.
         disk_mb=lambda w, input: int(1.3e-6 * (CATALOGUE.find(f"{w.packed}.gctx.gz").file.bytes or 0)),
+        runtime=more(480),
     message:
         "Unpacking {input}"
     script:
@@ -41,6 +42,7 @@ rule curate_lincs:
     resources:
         # Of GEO's files 1.1 GB at the true size; an archive of pickles is loaded whole, and its size is not published.
         mem_mb=lambda w, attempt: (3000 if CONFIG.data[w.dataset].make.route == "geo" else 8000) * attempt,
+        runtime=more(240),
     params:
         make=lambda w: CONFIG.data[w.dataset].make.model_dump(exclude={"screen"}),
         code=code("curate_lincs"),

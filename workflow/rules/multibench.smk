@@ -17,6 +17,7 @@ rule convert_multibench:
     resources:
         # A pickle is read whole; MOSEI's is 3.7 GB.
         mem_mb=lambda w, input, attempt: attempt * int(1500 + 1.5 * input.size_mb),
+        runtime=more(240),
     params:
         module=lambda w: converter(w.dataset),
         make=lambda w: CONFIG.data[w.dataset].make.model_dump(),

@@ -42,7 +42,8 @@ rule measure_plate:
         "../../envs/images.yaml"
     resources:
         network=1,
-        mem_mb=lambda w, attempt: 4000 * attempt,
+        mem_mb=more(4000),
+        runtime=more(720),
     params:
         segmentation=lambda w: CONFIG.data[w.dataset].make.segmentation.model_dump(mode="json"),
         code=code("measure_plate"),
@@ -66,7 +67,8 @@ rule curate_rxrx19a:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=lambda w, attempt: 3000 * attempt,
+        mem_mb=more(3000),
+        runtime=more(240),
     params:
         make=lambda w: CONFIG.data[w.dataset].make.model_dump(exclude={"screen", "segmentation", "keep_images"}),
         code=code("curate_rxrx19a"),

@@ -17,7 +17,7 @@ rule train_step1:
     resources:
         gpu=GPU,
         mem_mb=training_memory("step1"),
-        runtime=720,
+        runtime=more(720),
     params:
         runs=stack_runs("step1"),
         settings=training_settings("step1"),
@@ -47,7 +47,7 @@ rule train_step2:
     resources:
         gpu=GPU,
         mem_mb=training_memory("step2"),
-        runtime=720,
+        runtime=more(720),
     params:
         runs=stack_runs("step2"),
         settings=training_settings("step2"),
@@ -77,7 +77,7 @@ rule train_baseline:
     resources:
         gpu=GPU,
         mem_mb=training_memory(),
-        runtime=720,
+        runtime=more(720),
     params:
         runs=stack_runs(),
         settings=training_settings(),

@@ -45,8 +45,8 @@ rule measure_transfer:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=lambda w, attempt: 8000 * attempt,
-        runtime=240,
+        mem_mb=more(8000),
+        runtime=more(240),
     params:
         top=CONFIG.retrieval.top,
         permutations=CONFIG.retrieval.permutations,
@@ -72,6 +72,9 @@ rule transfer_references:
         dataset=one_of(TRANSFERS),
     conda:
         ENVIRONMENT
+    resources:
+        mem_mb=more(8000),
+        runtime=more(240),
     params:
         top=CONFIG.retrieval.top,
         permutations=CONFIG.retrieval.permutations,

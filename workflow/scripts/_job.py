@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import traceback
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 from disentangledssl import timings
 from disentangledssl.errors import InputError
+from disentangledssl.gpus import lock_folder, only, take_gpu
+
+_held = []  # what has to stay open until the process ends
 
 
 @contextmanager
@@ -75,7 +79,16 @@ def use_threads(count):
 
 
 def device(name):
-    """Resolve ``auto`` to a GPU if PyTorch sees one."""
+    """Resolve ``auto`` to a GPU if PyTorch sees one; of several, one that no other job has becomes the current one."""
     import torch
 
-    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return "cpu"
+    names = [str(torch.cuda.get_device_properties(place).uuid) for place in range(torch.cuda.device_count())]
+    place, held = take_gpu(names, lock_folder(tempfile.gettempdir()))
+    _held.append(held)
+    torch.cuda.set_device(place)
+    # For processes that this one starts.
+    os.environ["CUDA_VISIBLE_DEVICES"] = only(place, os.environ.get("CUDA_VISIBLE_DEVICES"))
+    logging.info("on GPU %s of %s (%s)", place, len(names), names[place])
+    return "cuda"
