@@ -18,6 +18,8 @@ PACKAGE = "disentangledssl"
 # values of settings are parameters of the rules themselves.
 WITHOUT_EFFECT = frozenset({"errors", "files", "progress", "settings", "timings"})
 
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
 
 def code_version(*modules: str, root: Path | None = None) -> str:
     """Return the version of the given modules (dotted, without the package's name) and all they import.
@@ -93,7 +95,7 @@ def _write(node: ast.AST, parts: list[str], imports: list[tuple[str, tuple[str, 
 
 def _counted(node: ast.AST, field: str, items: list) -> list:
     """Return the items of a field without those that are there for a reader."""
-    if field == "body" and isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and items:
+    if field == "body" and isinstance(node, DOCUMENTED) and items:
         first = items[0]
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
             return items[1:] or [ast.Pass()]
