@@ -221,27 +221,26 @@ def test_a_mistake_in_a_file_is_told_in_its_own_sentence(training):
     assert not training.files()
 
 
-def test_a_job_out_of_time_ends_in_a_sentence_and_goes_on_when_asked_again(training, overlay):
-    """And it asks for a GPU where the device is not the CPU; and Ctrl-C takes its job from the queue."""
+def test_ctrl_c_takes_a_job_from_slurm_and_one_out_of_time_ends_in_a_sentence(training, overlay):
+    """And it asks for a GPU where the device is not the CPU."""
     endless = overlay("{device: auto, training: {epochs: 1000000}}")
+    stopped = training.start(overlays=[endless])
+    wait_for(lambda: "checkpoint.pt" in training.files(), stopped, "a checkpoint was written")
+    number = running("train_step1")
+    os.killpg(stopped.pid, signal.SIGINT)
+    end(stopped)
+    assert stopped.returncode != 0 and wait_for_state(number) == "CANCELLED"
+    assert training.files() == {"checkpoint.pt"}
     limits = ["--retries", "0", "--set-resources", "train_step1:runtime=1", "train_step1:slurm_partition=gpu"]
-    process = training.start(*limits, overlays=[endless])
-    number = wait_for(lambda: running("train_step1"), process, "the job ran")
+    limited = training.start(*limits, overlays=[endless])
+    number = wait_for(lambda: running("train_step1"), limited, "the job ran")
     asked = subprocess.run(["scontrol", "show", "job", "-d", number], check=True, capture_output=True, text=True).stdout
     assert "GRES=gpu:1" in asked and "Partition=gpu" in asked and "TimeLimit=00:01:00" in asked
-    output = end(process)
-    assert process.returncode != 0
+    output = end(limited)
+    assert limited.returncode != 0
     told = f"train_step1 (job {number} of Slurm, for {training.models}) ran out of time; the same command goes on"
     assert told in output, output
     assert training.files() == {"checkpoint.pt"}
-    again = training.start("--retries", "0", overlays=[endless])
-    wait_for(lambda: "resumed after epoch" in training.log(), again, "it went on")
-    number = running("train_step1")
-    os.killpg(again.pid, signal.SIGINT)
-    end(again)
-    assert again.returncode != 0 and training.files() == {"checkpoint.pt"}
-    left = wait_for_state(number)
-    assert left == "CANCELLED"
 
 
 def wait_for_state(number: str) -> str:
