@@ -29,7 +29,14 @@ def take_gpu(names: Sequence[str], folder: Path) -> tuple[int, TextIO]:
         Of the GPU in ``names``.
     held : file
         To be kept open.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
     """
+    if not names:
+        raise ValueError("no GPU to take")
     folder.mkdir(parents=True, exist_ok=True)
     # A second round, and a third, where more jobs are run than there are GPUs: they share them evenly.
     for turn in itertools.count():

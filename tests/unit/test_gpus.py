@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from disentangledssl.errors import InputError
 from disentangledssl.gpus import lock_folder, take_gpu
 
 REPOSITORY = Path(__file__).parents[2]
@@ -18,6 +19,7 @@ NAMES = ["GPU-a", "GPU-b", "GPU-c"]
 JOB = """
 import sys
 from pathlib import Path
+from disentangledssl.errors import InputError
 from disentangledssl.gpus import take_gpu
 place, held = take_gpu(sys.argv[2:], Path(sys.argv[1]))
 print(place, flush=True)
@@ -107,6 +109,15 @@ def test_a_job_makes_the_gpu_that_it_took_the_current_one(job_module, monkeypatc
     assert job_module.os.environ["CUDA_VISIBLE_DEVICES"] == "5"
     assert job_module.device("cpu") == "cpu" and chosen == [1]
     held.close()
+
+
+def test_without_a_gpu_it_is_said_at_once(job_module, monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match="no GPU"):
+        take_gpu([], tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match="PyTorch sees no GPU; set it to auto or cpu"):
+        job_module.device("cuda")
+    assert job_module.device("auto") == "cpu"
 
 
 @pytest.mark.gpu

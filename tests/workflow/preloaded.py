@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+TOO_LONG = "too long"
+
 
 class Preloaded:
     """A server that calls Snakemake in processes that have it imported already."""
@@ -33,18 +35,21 @@ class Preloaded:
             }  # fmt: skip
             self._server.stdin.write(json.dumps(call) + "\n")
             self._server.stdin.flush()
-            status = int(self._server.stdout.readline())
-            return status, Path(said.name).read_text()
+            status = self._server.stdout.readline().strip()
+            if status == TOO_LONG:
+                raise TimeoutError(
+                    f"Snakemake was not done in {seconds} s, and had said\n{Path(said.name).read_text()}"
+                )
+            return int(status), Path(said.name).read_text()
 
     def close(self) -> None:
-        """End the server."""
-        self._server.stdin.close()
-        self._server.wait()
-        self._server.stdout.close()
+        """End the server, and the call that it may be at."""
+        self._server.terminate()
+        self._server.communicate()
 
 
 def serve() -> None:
-    """Answer calls until there are no more; a forked process returns from here to be Snakemake."""
+    """Answer calls until there are no more; a forked process becomes Snakemake and does not return."""
     import snakemake.cli
 
     for line in sys.stdin:
@@ -52,17 +57,36 @@ def serve() -> None:
         child = os.fork()
         if not child:
             _become(call)
-            snakemake.cli.main(call["arguments"])
-        signal.signal(signal.SIGALRM, lambda *_, group=child: os.killpg(group, signal.SIGKILL))
-        signal.alarm(call["seconds"])
+            sys.exit(snakemake.cli.main(call["arguments"]))
+        print(_wait(child, call["seconds"]), flush=True)
+
+
+def _wait(child: int, seconds: int) -> int | str:
+    """Return the exit status of a child; kill it and all that it started if it takes too long or the server ends."""
+    ended = False
+    signal.alarm(seconds)
+    try:
         _, status = os.waitpid(child, 0)
+        ended = True
+        return os.waitstatus_to_exitcode(status)
+    except TimeoutError:
+        return TOO_LONG
+    finally:
         signal.alarm(0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        if not ended:
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def _time_is_up(*_) -> None:
+    raise TimeoutError
 
 
 def _become(call: Mapping) -> None:
     """Take on all that a new process would have been given."""
     os.setsid()
+    for one in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(one, signal.SIG_DFL)
     with open(call["said"], "w") as said, open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
         os.dup2(said.fileno(), 1)
@@ -77,5 +101,7 @@ def _become(call: Mapping) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGALRM, _time_is_up)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with suppress(KeyboardInterrupt):
         serve()

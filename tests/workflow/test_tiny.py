@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import random
+import shutil
 import signal
 import time
 from contextlib import suppress
@@ -12,6 +13,7 @@ from contextlib import suppress
 import psutil
 import pytest
 from comparison import assert_same_bytes, outputs
+from conftest import SECONDS
 from kills import SECONDS_TO_WAIT, assert_no_half_file, end, random_moments, scripts_of
 
 RESULTS = "results/tiny"
@@ -24,7 +26,8 @@ def undisturbed(fresh, tmp_path_factory):
     checkout = fresh.copy(tmp_path_factory.mktemp("tiny") / "copy").under("config/tiny.yaml")
     begun = time.monotonic()
     checkout.run().ok()
-    return checkout, time.monotonic() - begun
+    yield checkout, time.monotonic() - begun
+    shutil.rmtree(checkout.folder)
 
 
 def test_every_table_of_the_tiny_preset_holds_what_it_should(undisturbed):
@@ -78,13 +81,11 @@ def _kill(checkout, moments: random.Random, latest: float) -> str:
         return ""
     if jobs and moments.choice(["job", "both"]) == "job":
         job = moments.choice(jobs)
-        with suppress(psutil.NoSuchProcess):  # it may just have ended
+        with suppress(psutil.NoSuchProcess):  # it may just have ended, and the run goes on
             name = job.cmdline()[1].rpartition("/")[2]
             job.kill()
-            end(process)
-            return name.partition(".")[2]
-        end(process)
-        return ""
+            process.communicate(timeout=SECONDS)
+            return name.partition(".")[2] if process.returncode else ""
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=SECONDS_TO_WAIT)
     checkout.run(options=["--unlock"]).ok()

@@ -580,7 +580,7 @@ def shown_outputs():
         output, match = next(
             (output, found)
             for _, output in flagged
-            if (found := output.match(str(output).partition(f"{R}/")[0] + file))
+            if (found := output.match(str(output).rpartition(f"{R}/")[0] + file))
         )
         said, wildcards = output.flags["report"], match.groupdict()
         shown.append(

@@ -84,6 +84,9 @@ def device(name):
 
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return "cpu"
+    if not torch.cuda.is_available():
+        mend = "set it to auto or cpu, or have a GPU and a build of PyTorch that sees it"
+        raise InputError("config", "device", "is cuda, but PyTorch sees no GPU", mend)
     names = [str(torch.cuda.get_device_properties(place).uuid) for place in range(torch.cuda.device_count())]
     place, held = take_gpu(names, lock_folder(tempfile.gettempdir()))
     _held.append(held)
