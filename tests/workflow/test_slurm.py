@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -238,6 +239,37 @@ def test_ctrl_c_takes_a_job_from_slurm_and_one_out_of_time_ends_in_a_sentence(tr
     told = f"train_step1 (job {number} of Slurm, for {training.models}) ran out of time; the same command goes on"
     assert told in output, output
     assert training.files() == {"checkpoint.pt"}
+
+
+def test_stopping_ends_what_slurm_has_forgotten_and_nothing_else(tmp_path):
+    """As after slurmctld was killed: a job, its script, and the daemon of its step, which heeds no SIGTERM."""
+    folder = tmp_path / "slurm"
+    script = folder / "spool" / "job00007" / "slurm_script"
+    script.parent.mkdir(parents=True)
+    script.write_text("import time; time.sleep(600)")
+    (folder / "slurm.conf").write_text(f"StateSaveLocation={folder}/state\n")
+    daemon = shutil.copy(shutil.which("sleep"), tmp_path / "slurmstepd")
+    knows = {"SLURM_CONF": str(folder / "slurm.conf")}
+    with (folder / "log").open("w") as log:
+        jobs = [
+            subprocess.Popen(
+                [daemon, "600"], stdout=log, preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            ),
+            subprocess.Popen([sys.executable, script]),
+            subprocess.Popen(["sleep", "600"], env=os.environ | knows | {"SLURM_JOB_ID": "7"}),
+        ]
+        others = [
+            subprocess.Popen(["sleep", "600"], env=os.environ | knows),
+            subprocess.Popen(["sleep", "600"], stdout=log),
+        ]
+    try:
+        subprocess.run([REPOSITORY / "tests" / "slurm" / "stop.sh", folder], check=True)
+        assert [one.poll() for one in jobs] == [-signal.SIGKILL, -signal.SIGTERM, -signal.SIGTERM]
+        assert [one.poll() for one in others] == [None, None] and not folder.exists()
+    finally:
+        for one in jobs + others:
+            one.kill()
+            one.wait()
 
 
 def wait_for_state(number: str) -> str:
