@@ -50,7 +50,7 @@ twice: $(BIN)/.installed   ## the quick preset, twice from scratch: the same byt
 test: $(BIN)/.installed    ## set up, then run the fast tests
 	$(BIN)/pytest -m "not slow" $(SIDE_BY_SIDE)
 
-check: lint                ## lint, formats and a dry run of every preset
+check: lint                ## lint, formats and a dry run of every preset and profile
 	for preset in tiny quick mini_batches floors readouts middle; do $(BIN)/snakemake --cores 2 --configfile config/$$preset.yaml --dry-run > /dev/null || exit 1; done
 	$(BIN)/snakemake --cores 2 --configfile config/middle.yaml config/readings.yaml --dry-run > /dev/null
 	$(BIN)/snakemake --cores 8 --resources gpu=1 --dry-run > /dev/null

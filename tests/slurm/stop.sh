@@ -13,16 +13,26 @@ if timeout 5 scontrol ping 2> /dev/null | grep -q UP; then
     sleep 0.2
   done
 fi
-for name in slurmd slurmctld munged; do
-  pid=$(cat "$folder/pid/$name" 2> /dev/null) || continue
-  # A number may have become another's since.
-  ours() { tr '\0' ' ' < "/proc/$pid/cmdline" | grep -qF "$folder/"; }
-  for signal in TERM KILL; do
-    ours 2> /dev/null && kill -s "$signal" "$pid" || break
-    for _ in {1..25}; do
-      ours 2> /dev/null || break
-      sleep 0.2
-    done
+# Numbers of its daemons and jobs, also of those that no slurmctld knows of any more. A daemon's command line names the
+# folder, or, where it hides that as one of a step does, it has a file there open; a job is known by its script or its
+# environment. A shell or an editor that knows of this Slurm, or a reader of its logs, is neither.
+ours() {
+  {
+    {
+      naming "$folder/"
+      find /proc/[0-9]*/fd -lname "$folder/*"
+    } | sed -E 's|^(/proc/[0-9]+)/.*|\1/comm|' | xargs --no-run-if-empty grep -lsxE 'slurm(d|ctld|scriptd|stepd)|munged'
+    naming "$folder/spool/job"
+    grep -lszxF "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ | xargs --no-run-if-empty grep -lsz '^SLURM_JOB_ID='
+  } 2> /dev/null | cut -d / -f 3 | sort -u || true
+}
+# By standard input, so that grep does not find itself.
+naming() { grep -lszF -f - /proc/[0-9]*/cmdline <<< "$1"; }
+for signal in TERM KILL; do
+  kill -s "$signal" $(ours) 2> /dev/null || true
+  for _ in {1..25}; do
+    [ -n "$(ours)" ] || break 2
+    sleep 0.2
   done
 done
 rm -rf "$folder"

@@ -99,6 +99,35 @@ def test_a_group_that_never_started_is_told_once(tmp_path):
     assert "split_dataset, simulate (job 13 of Slurm" in sentence and "never started" in sentence
 
 
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        (TIME, "--set-resources split_dataset:runtime=<minutes> simulate:runtime=<minutes>."),
+        (MEMORY, "--set-resources split_dataset:mem_mb=<MB> simulate:mem_mb=<MB>."),
+    ],
+)
+def test_every_rule_of_a_group_is_given_more(said, advice, tmp_path):
+    log = tmp_path / "slurm_logs" / "group_data_simulate_split_dataset" / "13.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(said)
+    (sentence,) = sentences(GROUP.format(logs=tmp_path / "slurm_logs"))
+    assert sentence.endswith(advice)
+
+
+@pytest.mark.parametrize("place", ["my repo", "a, b"])
+@pytest.mark.parametrize("own", ["results/logs/train_step1.log", "/my results/logs/train_step1.log"])
+def test_a_log_is_found_in_folders_whose_names_have_spaces(place, own, tmp_path):
+    path = tmp_path / place / ".snakemake/slurm_logs/rule_train_step1/my screen_44/7.log"
+    path.parent.mkdir(parents=True)
+    path.write_text(TIME)
+    log = RULE.format(logs=tmp_path / place / ".snakemake/slurm_logs", state="FAILED", job=7)
+    log = log.replace("simulation_44", "my screen_44").replace("results/logs/train_step1.log", own)
+    (failure,) = failures(log)
+    assert failure.log == path and failure.job == "7"
+    (sentence,) = sentences(log)
+    assert "ran out of time" in sentence
+
+
 def test_failures_without_slurm_are_left_to_snakemake():
     log = "Error in rule simulate:\n    jobid: 1\n    output: results/a.parquet\n    log: results/logs/a.log\n"
     assert list(failures(log)) == [] and sentences("") == []

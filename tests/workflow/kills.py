@@ -45,9 +45,9 @@ def scripts_of(process: subprocess.Popen) -> list[psutil.Process]:
     return found
 
 
-def end(process: subprocess.Popen) -> str:
+def end(process: subprocess.Popen, seconds: float = SECONDS_TO_WAIT) -> str:
     """Collect what Snakemake said, when it ends."""
-    output, _ = process.communicate(timeout=SECONDS_TO_WAIT)
+    output, _ = process.communicate(timeout=seconds)
     return output
 
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ import psutil
 import pytest
 from comparison import assert_same_bytes, outputs
 from conftest import REPOSITORY, Checkout
+from kills import end
 
 pytestmark = pytest.mark.slow
 TINY = "results/tiny"
@@ -52,6 +54,7 @@ def slurm() -> Iterator[Path]:
     scripts = REPOSITORY / "tests" / "slurm"
     started = subprocess.run([scripts / "start.sh", folder], env=os.environ | NODE, capture_output=True, text=True)
     if started.returncode:
+        shutil.rmtree(folder, ignore_errors=True)  # start.sh leaves an empty one
         pytest.skip(f"no Slurm can be started here: {started.stderr.strip()}")
     shown = subprocess.run(
         ["bash", "-c", f"source {folder}/env; echo $SLURM_CONF; echo $PATH"], check=True, capture_output=True, text=True
@@ -158,11 +161,6 @@ def script_of(checkout: Checkout, name: str) -> psutil.Process | None:
     return None
 
 
-def end(process: subprocess.Popen) -> str:
-    output, _ = process.communicate(timeout=SECONDS_TO_WAIT)
-    return output
-
-
 def test_the_tiny_preset_makes_the_same_bytes_on_slurm_and_without(slurm, fresh, tmp_path):
     local = fresh.copy(tmp_path / "local").under("config/tiny.yaml")
     jobs = sum(local.run().counts.values())
@@ -187,7 +185,7 @@ def test_a_training_job_that_is_cut_off_is_submitted_again_and_ends_in_the_same_
         subprocess.run(["scancel", number], check=True)
     else:
         script_of(training.checkout, "train_step1.py").kill()
-    output = end(process)
+    output = end(process, SECONDS_TO_WAIT)
     assert process.returncode == 0, output
     # The log names the job, and what became of it.
     state = "CANCELLED" if how == "cancelled" else "FAILED"
@@ -200,7 +198,7 @@ def test_a_training_job_that_is_cut_off_is_submitted_again_and_ends_in_the_same_
 def test_a_job_out_of_memory_is_submitted_again_with_more(slurm, training, undisturbed):
     before = len(ended(slurm))
     process = training.start("--set-resources", f"train_step1:mem_mb=attempt*{TOO_LITTLE}")
-    output = end(process)
+    output = end(process, SECONDS_TO_WAIT)
     assert process.returncode == 0, output
     attempts = [(one["JobState"], re.search(r"mem=(\d+)M", one["Tres"])[1]) for one in ended(slurm)[before:]]
     assert len(attempts) in (2, 3), attempts
@@ -214,7 +212,7 @@ def test_a_mistake_in_a_file_is_told_in_its_own_sentence(training):
     damaged = training.checkout / f"{LONG}/simulation/data/view1.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-100])
     process = training.start("--retries", "0")
-    output = end(process)
+    output = end(process, SECONDS_TO_WAIT)
     assert process.returncode != 0
     (told,) = [line for line in output.splitlines() if line.startswith("train_step1 (job ")]
     assert "view1.parquet: cannot be read as Parquet" in told and "delete it and run again" in told, output
@@ -228,7 +226,7 @@ def test_ctrl_c_takes_a_job_from_slurm_and_one_out_of_time_ends_in_a_sentence(tr
     wait_for(lambda: "checkpoint.pt" in training.files(), stopped, "a checkpoint was written")
     number = running("train_step1")
     os.killpg(stopped.pid, signal.SIGINT)
-    end(stopped)
+    end(stopped, SECONDS_TO_WAIT)
     assert stopped.returncode != 0 and wait_for_state(number) == "CANCELLED"
     assert training.files() == {"checkpoint.pt"}
     limits = ["--retries", "0", "--set-resources", "train_step1:runtime=1", "train_step1:slurm_partition=gpu"]
@@ -236,11 +234,42 @@ def test_ctrl_c_takes_a_job_from_slurm_and_one_out_of_time_ends_in_a_sentence(tr
     number = wait_for(lambda: running("train_step1"), limited, "the job ran")
     asked = subprocess.run(["scontrol", "show", "job", "-d", number], check=True, capture_output=True, text=True).stdout
     assert "GRES=gpu:1" in asked and "Partition=gpu" in asked and "TimeLimit=00:01:00" in asked
-    output = end(limited)
+    output = end(limited, SECONDS_TO_WAIT)
     assert limited.returncode != 0
     told = f"train_step1 (job {number} of Slurm, for {training.models}) ran out of time; the same command goes on"
     assert told in output, output
     assert training.files() == {"checkpoint.pt"}
+
+
+def test_stopping_ends_what_slurm_has_forgotten_and_nothing_else(tmp_path):
+    """As after slurmctld was killed: a job, its script, and the daemon of its step, which heeds no SIGTERM."""
+    folder = tmp_path / "slurm"
+    script = folder / "spool" / "job00007" / "slurm_script"
+    script.parent.mkdir(parents=True)
+    script.write_text("import time; time.sleep(600)")
+    (folder / "slurm.conf").write_text(f"StateSaveLocation={folder}/state\n")
+    daemon = shutil.copy(shutil.which("sleep"), tmp_path / "slurmstepd")
+    knows = {"SLURM_CONF": str(folder / "slurm.conf")}
+    with (folder / "log").open("w") as log:
+        jobs = [
+            subprocess.Popen(
+                [daemon, "600"], stdout=log, preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            ),
+            subprocess.Popen([sys.executable, script]),
+            subprocess.Popen(["sleep", "600"], env=os.environ | knows | {"SLURM_JOB_ID": "7"}),
+        ]
+        others = [
+            subprocess.Popen(["sleep", "600"], env=os.environ | knows),
+            subprocess.Popen(["sleep", "600"], stdout=log),
+        ]
+    try:
+        subprocess.run([REPOSITORY / "tests" / "slurm" / "stop.sh", folder], check=True)
+        assert [one.poll() for one in jobs] == [-signal.SIGKILL, -signal.SIGTERM, -signal.SIGTERM]
+        assert [one.poll() for one in others] == [None, None] and not folder.exists()
+    finally:
+        for one in jobs + others:
+            one.kill()
+            one.wait()
 
 
 def wait_for_state(number: str) -> str:
