@@ -84,10 +84,14 @@ def say(title: str, text: str):
     return figure
 
 
+TITLE_LETTERS = 56  # of 7 points, over the axes of a figure of one column
+
+
 def name_data(axis, rows: pd.DataFrame) -> None:
     """Write what was measured above the axes: a figure goes where its caption does not."""
     (title,) = rows["title"].unique()
-    axis.set_title(title, fontsize=7, color=REFERENCE_COLOUR, loc="left")
+    # A long one is made small, since a second line would leave the page.
+    axis.set_title(title, fontsize=7 * min(1, TITLE_LETTERS / len(title)), color=REFERENCE_COLOUR, loc="left")
 
 
 def letter_panel(axis, letter: str, left: float) -> None:
