@@ -26,7 +26,9 @@ class Preloaded:
         command = [sys.executable, __file__]
         self._server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def call(self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: float) -> tuple:
+    def call(
+        self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str], seconds: float
+    ) -> tuple[int, str]:
         """Call Snakemake as ``python -m snakemake`` would; return its exit status and what it said."""
         with tempfile.NamedTemporaryFile() as said:
             call = {
