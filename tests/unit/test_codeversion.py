@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from cases import cases
 
 import disentangledssl
 from disentangledssl.codeversion import WITHOUT_EFFECT, code_version
@@ -228,14 +229,14 @@ def test_module_of_one_step_changes_that_step(package, module, steps):
     assert package.changed(module, add("MORE = True")) == steps
 
 
-@pytest.mark.parametrize(
-    "module",
-    sorted(
-        str(path.relative_to(SOURCE).with_suffix(""))
-        for path in SOURCE.rglob("*.py")
-        if path.name != "__init__.py" and path.stem not in WITHOUT_EFFECT
-    ),
+MODULES = sorted(
+    str(path.relative_to(SOURCE).with_suffix(""))
+    for path in SOURCE.rglob("*.py")
+    if path.name != "__init__.py" and path.stem not in WITHOUT_EFFECT
 )
+
+
+@pytest.mark.parametrize("module", cases(MODULES, slow={*MODULES} - {*MODULES[::10]}))
 def test_every_module_changes_the_steps_that_import_it_and_only_those(package, module):
     assert package.changed(module, add("MORE = True")) == importers(package.source, module.replace("/", "."))
 

@@ -20,7 +20,7 @@ from preloaded import Preloaded
 pytest.importorskip("snakemake", reason="workflow tests run Snakemake, which is not installed")
 
 REPOSITORY = Path(__file__).parents[2]
-SMALL = "tests/workflow/configs/small.yaml"
+TINY = "config/tiny.yaml"
 SHOWN_LINES = 60
 SECONDS = 600
 
@@ -60,7 +60,7 @@ class Result:
 class Checkout:
     """A copy of the repository's files in which Snakemake runs."""
 
-    def __init__(self, folder: Path, configs: Sequence[str | Path] = (SMALL,)):
+    def __init__(self, folder: Path, configs: Sequence[str | Path] = (TINY,)):
         self.folder, self.configs = folder, list(configs)
 
     def __truediv__(self, path: str) -> Path:
@@ -130,7 +130,7 @@ class Checkout:
         file.write_text(text.replace(old, new))
 
 
-def check_out(folder: Path, configs: Sequence[str | Path] = (SMALL,)) -> Checkout:
+def check_out(folder: Path, configs: Sequence[str | Path] = (TINY,)) -> Checkout:
     """Copy the repository's files (tracked, or new and not ignored) with their times, and no results."""
     command = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
     listed = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True)
@@ -158,7 +158,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
 
 @pytest.fixture(scope="session")
 def finished(fresh: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """A checkout in which the small config was run to its end. Only for dry runs: do not change it."""
+    """A checkout in which the tiny preset was run to its end. Only for dry runs: do not change it."""
     base = tmp_path_factory.getbasetemp()
     # Processes that test side by side share it: the first to ask makes it, and the others wait.
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base

@@ -10,7 +10,7 @@ import pytest
 from cases import cases
 
 PROFILES = "data/lincs_consensus/profiles.parquet"
-CURATED = "results/small/lincs_consensus/data/view1.parquet"
+CURATED = "results/tiny/lincs_consensus/data/view1.parquet"
 
 
 def assert_says(result, *parts: str) -> str:
@@ -72,9 +72,9 @@ def test_a_setting_that_stands_twice_is_told_once(fresh_copy):
 
 
 def test_damaged_ledger(finished_copy):
-    ledger = finished_copy / "results/small/stacks.json"
+    ledger = finished_copy / "results/tiny/stacks.json"
     ledger.write_text(ledger.read_text()[:-40])
-    assert_says(finished_copy.run(), "results/small/stacks.json: the ledger of stacks is damaged", "delete it")
+    assert_says(finished_copy.run(), "results/tiny/stacks.json: the ledger of stacks is damaged", "delete it")
 
 
 # What is asked for
@@ -89,7 +89,7 @@ def test_data_set_of_another_preset_is_named_with_that_preset(fresh):
 
 
 def test_unknown_run(fresh):
-    target = "results/small/lincs_consensus/representations/step1/beta=7,fold=0,seed=0.parquet"
+    target = "results/tiny/lincs_consensus/representations/step1/beta=7,fold=0,seed=0.parquet"
     result = fresh.run(target)
     assert_says(
         result, "lincs_consensus: step1 has no run beta=7,fold=0,seed=0; there are 2, for example beta=0,fold=0"
@@ -98,19 +98,19 @@ def test_unknown_run(fresh):
 
 @pytest.mark.slow
 def test_unknown_run_of_a_stage_that_is_not_trained(fresh):
-    result = fresh.run("results/small/simulation/representations/clip/seed=0.parquet")
+    result = fresh.run("results/tiny/simulation/representations/clip/seed=0.parquet")
     assert_says(result, "simulation: clip has no run seed=0")
 
 
 @pytest.mark.slow
 def test_missing_library(fresh, overlay):
-    target = "results/small/lincs_consensus/hits/clip/fold=0,seed=0/LC0001.csv"
+    target = "results/tiny/lincs_consensus/hits/clip/fold=0,seed=0/LC0001.csv"
     result = fresh.run(target, overlays=[overlay("hits: {library: none.csv}")])
     assert_says(result, "hits.library: there is no file none.csv; correct the path, or set it to null")
 
 
 def test_unknown_stack(fresh):
-    result = fresh.run("results/small/simulation/step1/0123456789/models.safetensors")
+    result = fresh.run("results/tiny/simulation/step1/0123456789/models.safetensors")
     assert_says(result, "simulation: step1 has no stack 0123456789")
 
 
@@ -126,7 +126,7 @@ NO_RULE = [
 
 @pytest.mark.parametrize("name", cases(NO_RULE, slow=NO_RULE[1:]))
 def test_unknown_file(fresh, name):
-    assert_says(fresh.run(f"results/small/{name}"), f"No rule to produce results/small/{name}")
+    assert_says(fresh.run(f"results/tiny/{name}"), f"No rule to produce results/tiny/{name}")
 
 
 # Data, seen before any training
@@ -181,8 +181,8 @@ def test_damaged_data(fresh_copy, damage, parts):
     line = assert_says(result, *parts)
     assert "; " in line and line.endswith("."), f"no mend: {line}"
     assert "please report it" not in line
-    assert_says(result, "(log: results/small/logs/lincs_consensus/curate_screen.log)")
-    assert "Traceback" in (fresh_copy / "results/small/logs/lincs_consensus/curate_screen.log").read_text()
+    assert_says(result, "(log: results/tiny/logs/lincs_consensus/curate_screen.log)")
+    assert "Traceback" in (fresh_copy / "results/tiny/logs/lincs_consensus/curate_screen.log").read_text()
     assert_nothing_made(fresh_copy)
 
 
@@ -206,7 +206,7 @@ def test_missing_data(fresh_copy):
 @pytest.mark.slow
 def test_damaged_intermediate_file(finished_copy):
     """The next step refuses it and says what to do; after that, the same command mends it."""
-    view = "results/small/simulation/data/view1.parquet"
+    view = "results/tiny/simulation/data/view1.parquet"
     cut_in_half(finished_copy / view)
     result = finished_copy.run()
     assert_says(result, f"{view}: cannot be read as Parquet", "delete it and run again")

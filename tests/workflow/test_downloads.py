@@ -76,8 +76,8 @@ def test_the_manifest_takes_the_digest_of_first_use(fresh_copy, overlay):
     folder.mkdir(parents=True)
     (folder / "mosi_data.pkl").write_bytes(b"\x80.")
     (folder / "downloads.lock.json").write_text(json.dumps({"mosi_data.pkl": {"sha256": 32 * "ab", "date": "today"}}))
-    fresh_copy.run("results/small/mosi/data/view1.parquet", overlays=[overlay("datasets: [mosi]")]).fails()
-    noted = json.loads((fresh_copy / "results/small/manifest.json").read_text())["data"]
+    fresh_copy.run("results/tiny/mosi/data/view1.parquet", overlays=[overlay("datasets: [mosi]")]).fails()
+    noted = json.loads((fresh_copy / "results/tiny/manifest.json").read_text())["data"]
     assert noted["downloads/mosi/mosi_data.pkl"] == f"sha256:{32 * 'ab'}"
 
 
@@ -131,7 +131,7 @@ def test_the_list_touches_no_network_and_is_made_each_time(fresh_copy, publisher
     (fresh_copy / TARGET).parent.mkdir(parents=True)
     (fresh_copy / TARGET).write_bytes(CONTENT)
     assert fresh_copy.run("downloads", overlays=[mirror]).counts == {"downloads": 1}
-    with (fresh_copy / "results/small/downloads.csv").open(newline="") as lines:
+    with (fresh_copy / "results/tiny/downloads.csv").open(newline="") as lines:
         states = {row["file"]: row["state"] for row in csv.DictReader(lines)}
     assert states[TARGET] == "there" and states["downloads/mimic/im.pk"] == "to be placed"
     assert publisher.asked == []

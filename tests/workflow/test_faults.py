@@ -15,7 +15,7 @@ import pytest
 from comparison import assert_same_bytes, outputs
 from test_bad_input import assert_nothing_made, assert_says
 
-RESULTS = "results/small"
+RESULTS = "results/tiny"
 SPLITS = f"{RESULTS}/simulation/data/splits.parquet"
 VIEW = f"{RESULTS}/simulation/data/view1.parquet"
 MORE = "data: {simulation: {make: {n: 20000}}}"  # 20 MB

@@ -18,7 +18,7 @@ import pytest
 from comparison import assert_same_bytes, outputs
 from kills import SECONDS_TO_WAIT, assert_no_half_file, end, find_job, random_moments, scripts_of
 
-RESULTS = "results/small"
+RESULTS = "results/tiny"
 LONG_CONFIG = "tests/workflow/configs/long.yaml"
 LONG = "results/long"
 KILLS = 20

@@ -14,8 +14,8 @@ from test_bad_input import assert_says
 
 REPOSITORY = Path(__file__).parents[2]
 GEO = "lincs/GSE92742_Broad_LINCS_"
-SPLITS = ["results/small/lincs/data/splits.parquet", "results/small/lincs_curated/data/splits.parquet"]
-OVERLAP = "results/small/lincs/overlap/lincs_curated.csv"
+SPLITS = ["results/tiny/lincs/data/splits.parquet", "results/tiny/lincs_curated/data/splits.parquet"]
+OVERLAP = "results/tiny/lincs/overlap/lincs_curated.csv"
 
 
 @pytest.fixture
@@ -84,6 +84,6 @@ def test_what_lincs_needs_is_listed(fresh_copy, overlay):
     chosen = overlay("datasets: [simulation, lincs]")
     result = fresh_copy.run("downloads", overlays=[chosen]).ok()
     assert "This config (lincs) needs 4 files that are not there, 52.4 GB as far as sizes are known." in result.output
-    with (fresh_copy / "results/small/downloads.csv").open(newline="") as lines:
+    with (fresh_copy / "results/tiny/downloads.csv").open(newline="") as lines:
         needed = [row["file"] for row in csv.DictReader(lines) if row["needed_by"] == "lincs"]
     assert len(needed) == 4 and all(file.startswith(f"downloads/{GEO}") for file in needed)

@@ -15,7 +15,7 @@ from test_bad_input import assert_says
 
 REPOSITORY = Path(__file__).parents[2]
 ON_DRIVE = ("mosi", "mosei", "ur_funny", "mustard")
-TARGETS = [f"results/small/{name}/data/splits.parquet" for name in FILES]
+TARGETS = [f"results/tiny/{name}/data/splits.parquet" for name in FILES]
 TERMS = [f"{name}_research_use" for name in ("mosi", "mosei", "ur_funny")]
 
 
@@ -95,8 +95,8 @@ def test_from_the_publisher_to_table_1(fresh_copy, served, publisher, tmp_path):
     place(fresh_copy, "mimic", pickled("mimic"))
     small = tmp_path / "networks.yaml"
     small.write_text(SMALL + "".join(CLIPS % name for name in ON_DRIVE) + MIMIC)
-    fresh_copy.run("results/small/table1.csv", overlays=[served(), small]).ok()
-    table = pq.read_table(fresh_copy / "results/small/table1.parquet").to_pandas()
+    fresh_copy.run("results/tiny/table1.csv", overlays=[served(), small]).ok()
+    table = pq.read_table(fresh_copy / "results/tiny/table1.parquet").to_pandas()
     rows = table[table["label"].notna()].groupby("dataset")["row"].agg(set)
     assert set(rows.index) == set(FILES)
     names = {"CLIP", "FactorCL-emb", "FactorCL-proj", "FOCAL", "JointOpt"}
@@ -130,7 +130,7 @@ def test_a_hostile_pickle_is_refused_by_name(fresh_copy, served):
     place(fresh_copy, "mustard", pickle.dumps(draw_clips("mustard") | {"more": Hostile()}))
     said = assert_says(fresh_copy.run(TARGETS[3], overlays=[served()]), "sarcasm.pkl: is a pickle that asks for")
     assert "posix.mkdir, which may run code" in said and not (fresh_copy / "made").exists()
-    assert not (fresh_copy / "results/small/mustard/data/pairs.parquet").exists()
+    assert not (fresh_copy / "results/tiny/mustard/data/pairs.parquet").exists()
 
 
 @pytest.mark.slow
@@ -146,7 +146,7 @@ def test_a_wrong_file_by_hand_is_refused(fresh_copy, served):
 
 @pytest.mark.slow
 def test_the_bundled_text_of_mustard(fresh_copy, overlay):
-    target = "results/small/mustard_text/data/splits.parquet"
+    target = "results/tiny/mustard_text/data/splits.parquet"
     chosen = overlay("datasets: [mustard_text]")
     result = fresh_copy.run(target, overlays=[chosen])
     assert result.counts == {"convert_multibench": 1, "split_dataset": 1}

@@ -15,6 +15,7 @@ from collections import Counter
 import pytest
 import yaml
 from cases import cases
+from kills import end
 
 SIMULATION_FIGURES = {"plot_figure4a": 1, "plot_figure4b": 1, "plot_figure7": 1, "plot_figure8": 1, "plot_recovery": 1}
 # What follows once, whatever changed: the comparison from tables of screens and MultiBench, the claims from all.
@@ -30,6 +31,12 @@ SIMULATION_STEP1 = {"train_step1": 1, "probe_representations": 1}
 SIMULATION_STEP2 = {"train_step2": 1, "probe_representations": 1}
 SIMULATION_BASELINE = {"train_baseline": 1, "probe_representations": 1}
 SIMULATION_BASELINES = {"train_baseline": 3, "probe_representations": 3}
+MULTIBENCH_STEP1 = {"train_step1": 1, "probe_representations": 1}
+MULTIBENCH_STEP2 = {"train_step2": 1, "probe_representations": 1}
+MULTIBENCH_BASELINE = {"train_baseline": 1, "probe_representations": 1}
+MULTIBENCH_TABLES = {"tabulate_multibench_probes": 1, "tabulate_multibench": 1, **BESIDE_THE_PAPER}
+MULTIBENCH_TRAINING = [MULTIBENCH_STEP1, MULTIBENCH_STEP2, MULTIBENCH_BASELINE, MULTIBENCH_BASELINE, MULTIBENCH_TABLES]
+MULTIBENCH = [*MULTIBENCH_TRAINING, {"probe_references": 1}]
 SCREEN_CLIP = {"train_baseline": 1, "measure_retrieval": 1}
 SCREEN_STEP1 = {"train_step1": 1, "measure_retrieval": 1}
 SIMULATION_TRAINING = [SIMULATION_STEP1, SIMULATION_STEP2, SIMULATION_BASELINES, SIMULATION_TABLES]
@@ -38,6 +45,7 @@ SCREEN_TRAINING = [SCREEN_CLIP, SCREEN_STEP1, SCREEN_CHOICE, SCREEN_TABLES]
 SCREEN = [*SCREEN_TRAINING, {"retrieve_references": 1}]
 SIMULATION_DATA = {"simulate": 1, "split_dataset": 1}
 SCREEN_DATA = {"curate_screen": 1, "featurise_molecules": 1, "split_dataset": 1}
+MULTIBENCH_DATA = {"convert_multibench": 1, "split_dataset": 1}
 
 # Whatever is made again, the page that shows it is.
 REPORT = {"report": 1}
@@ -54,7 +62,7 @@ SLOW = {
 }  # fmt: skip
 
 
-# The grids of configs/small.yaml, with a value more or less.
+# The grids of config/tiny.yaml, with a value more or less.
 BETA_IN_MIDDLE = "data: {simulation: {grids: {step1: {beta: [0, 1, 10]}, step2: {beta: [0, 1, 10], lam: [0.01]}}}}"
 BETA_TAKEN_OUT = "data: {simulation: {grids: {step1: {beta: [10]}, step2: {beta: [10], lam: [0.01]}}}}"
 
@@ -69,13 +77,13 @@ def total(*parts: dict[str, int]) -> dict[str, int]:
 
 
 def seconds_to_plan(fresh, *targets: str) -> float:
-    """Least of three CPU times of planning the full config: the wall time of an idle machine, on a busy one too."""
-    times = []
-    for _ in range(3):
-        begun = cpu_of_children()
-        fresh.under().run(*targets, options=["--dry-run", "--quiet", "all", "--resources", "gpu=1"]).ok()
-        times.append(cpu_of_children() - begun)
-    return min(times)
+    """CPU time of planning the full config: the wall time of an idle machine, on a busy one too."""
+    begun = cpu_of_children()
+    # A process of its own, whose imports count.
+    process = fresh.under().start(*targets, options=["--dry-run", "--quiet", "all", "--resources", "gpu=1"])
+    said = end(process)
+    assert process.returncode == 0, said
+    return cpu_of_children() - begun
 
 
 def cpu_of_children() -> float:
@@ -84,11 +92,11 @@ def cpu_of_children() -> float:
 
 
 def test_full_config_is_planned_within_eight_seconds(fresh):
-    assert seconds_to_plan(fresh) < 8
+    assert min(seconds_to_plan(fresh) for _ in range(2)) < 8
 
 
 def test_one_target_is_planned_within_five_seconds(fresh):
-    assert seconds_to_plan(fresh, "results/lincs_consensus/retrieval.csv") < 5
+    assert min(seconds_to_plan(fresh, "results/lincs_consensus/retrieval.csv") for _ in range(2)) < 5
 
 
 def test_full_config_has_every_stage_of_every_data_set(fresh):
@@ -180,48 +188,48 @@ def test_figures_are_those_that_data_and_stages_are_enough_for(fresh, overlay):
     }
     assert tables_of_the_claims(result.output) == {
         *(
-            f"results/small/{name}/probes_summary.parquet"
+            f"results/tiny/{name}/probes_summary.parquet"
             for name in ("simulation", "simulation_mixed", "simulation_noisy")
         ),
-        *(f"results/small/paper/{name}.parquet" for name in ("comparison", "other_data")),
+        *(f"results/tiny/paper/{name}.parquet" for name in ("comparison", "other_data")),
     }
 
 
-def test_small_config_from_scratch(fresh):
+def test_tiny_preset_from_scratch(fresh):
     once = {"train_mol2vec": 1, "check_paper": 1}
-    everything = total(*SIMULATION, *SCREEN, SIMULATION_DATA, SCREEN_DATA, once, REPORT)
-    assert fresh.plan() == everything
+    data = [SIMULATION_DATA, SCREEN_DATA, MULTIBENCH_DATA]
+    assert fresh.plan() == total(*SIMULATION, *SCREEN, *MULTIBENCH, *data, once, REPORT)
 
 
 def test_table_1_is_planned_from_the_data_of_multibench_alone(fresh):
-    every = {"train_step1": 1, "train_step2": 1, "train_baseline": 4, "probe_representations": 6, "probe_references": 1}
-    data = {"convert_multibench": 1, "split_dataset": 1}
-    tables = {"tabulate_multibench_probes": 1, "tabulate_multibench": 1}
-    plan = fresh.under("config/tiny.yaml").plan("results/tiny/table1.csv")
-    assert plan == total(every, data, tables)
+    plan = fresh.plan("results/tiny/table1.csv")
+    assert plan == {
+        rule: jobs for rule, jobs in total(MULTIBENCH_DATA, *MULTIBENCH).items() if rule not in BESIDE_THE_PAPER
+    }
 
 
 @pytest.mark.slow
-def test_table_1_without_data_of_multibench_is_told(fresh):
-    said = fresh.run("results/small/table1.csv", options=["--dry-run"]).fails().output
+def test_table_1_without_data_of_multibench_is_told(fresh, overlay):
+    without = overlay("datasets: [simulation, lincs_consensus]")
+    said = fresh.run("results/tiny/table1.csv", overlays=[without], options=["--dry-run"]).fails().output
     assert "this config runs none of it; add mfeat to datasets" in said
 
 
 def test_one_target_of_a_screen_plans_nothing_of_the_simulation(fresh):
     wanted = total(SCREEN_CLIP, SCREEN_STEP1, {"select_beta": 1, "retrieve_references": 1}, SCREEN_RETRIEVAL)
-    plan = fresh.plan("results/small/lincs_consensus/retrieval.csv")
+    plan = fresh.plan("results/tiny/lincs_consensus/retrieval.csv")
     assert plan == total(wanted, SCREEN_DATA, {"train_mol2vec": 1})
 
 
 def test_a_screen_is_split_by_scaffold_from_its_structures(fresh, overlay):
     by_scaffold = overlay("data: {lincs_consensus: {split: {kind: scaffold}}}")
-    plan = fresh.plan("results/small/lincs_consensus/data/splits.parquet", overlays=[by_scaffold])
+    plan = fresh.plan("results/tiny/lincs_consensus/data/splits.parquet", overlays=[by_scaffold])
     assert plan == {"curate_screen": 1, "split_screen": 1}
 
 
 def test_transfer_is_of_models_that_are_trained_anyway(fresh, overlay):
     both = overlay("datasets: [lincs_consensus, lincs_cells]")
-    plan = fresh.plan("results/small/lincs_cells/transfer.csv", overlays=[both])
+    plan = fresh.plan("results/tiny/lincs_cells/transfer.csv", overlays=[both])
     # Nothing is trained on the target, nor is it split.
     data = total(SCREEN_DATA, {"curate_screen": 1, "featurise_molecules": 1, "train_mol2vec": 1, "join_screens": 1})
     measured = {"measure_transfer": 2, "transfer_references": 1, "tabulate_transfer": 1}
@@ -230,7 +238,7 @@ def test_transfer_is_of_models_that_are_trained_anyway(fresh, overlay):
 
 
 def test_one_target_of_the_simulation_plans_nothing_of_the_screens(fresh):
-    assert fresh.plan("results/small/simulation/probes.csv") == total(
+    assert fresh.plan("results/tiny/simulation/probes.csv") == total(
         SIMULATION_STEP1,
         SIMULATION_STEP2,
         SIMULATION_BASELINES,
@@ -240,8 +248,8 @@ def test_one_target_of_the_simulation_plans_nothing_of_the_screens(fresh):
 
 
 def test_one_stack_asked_for_plans_its_data_and_itself(finished, fresh):
-    stack = next((finished / "results/small/simulation/step1").iterdir()).name
-    plan = fresh.plan(f"results/small/simulation/step1/{stack}/probes.parquet")
+    stack = next((finished / "results/tiny/simulation/step1").iterdir()).name
+    plan = fresh.plan(f"results/tiny/simulation/step1/{stack}/probes.parquet")
     assert plan == total(SIMULATION_DATA, SIMULATION_STEP1)
 
 
@@ -297,6 +305,7 @@ CHANGED = {
         "families: {screen: {grids: {step1: {beta: [5]}}}}",
         [SCREEN_CHOICE, SCREEN_TABLES],
     ),
+    # MultiBench's family has epochs of its own.
     "epochs of step 2": (
         "stages: {step2: {epochs: 2}}",
         [SIMULATION_STEP2, SIMULATION_TABLES, SCREEN_STEP2],
@@ -307,7 +316,7 @@ CHANGED = {
     ),
     "learning rate": (
         "training: {learning_rate: 0.001}",
-        [*SIMULATION_TRAINING, *SCREEN_TRAINING],
+        [*SIMULATION_TRAINING, *SCREEN_TRAINING, *MULTIBENCH_TRAINING],
     ),
     "learning rate of one data set": (
         "data: {simulation: {training: {learning_rate: 0.001}}}",
@@ -322,7 +331,7 @@ CHANGED = {
     ),
     "probe": (
         "probe: {max_iter: 100}",
-        [{"probe_representations": 5, "probe_references": 1}, SIMULATION_TABLES],
+        [{"probe_representations": 9, "probe_references": 2}, SIMULATION_TABLES, MULTIBENCH_TABLES],
     ),
     "resamples of the standard errors": ("retrieval: {bootstrap: 30}", [SCREEN_TABLES]),
     "permutations of the null": (
@@ -360,8 +369,11 @@ TRAINED_AGAIN = {
     # Not step 1, which has none.
     "orthogonality": (
         "training: {orthogonality: columns}",
-        ["step 2 on simulation", "jointopt on simulation", "step 2 on lincs_consensus"],
-        [SIMULATION_STEP2, SIMULATION_BASELINE, SIMULATION_TABLES, SCREEN_STEP2],
+        ["step 2 on simulation", "jointopt on simulation", "step 2 on lincs_consensus", "step 2 on mfeat"],
+        [
+            *[SIMULATION_STEP2, SIMULATION_BASELINE, SIMULATION_TABLES, SCREEN_STEP2],
+            *[MULTIBENCH_STEP2, MULTIBENCH_TABLES],
+        ],
     ),
     "concentration": (
         "data: {simulation: {training: {kappa: 100}}}",
@@ -370,8 +382,8 @@ TRAINED_AGAIN = {
     ),
     "temperature of CLIP": (
         "stages: {clip: {temperature: 0.1}}",
-        ["clip on lincs_consensus"],
-        [SCREEN_CLIP, SCREEN_TABLES],
+        ["clip on lincs_consensus", "clip on mfeat"],
+        [SCREEN_CLIP, SCREEN_TABLES, MULTIBENCH_BASELINE, MULTIBENCH_TABLES],
     ),
     # The new runs alone, in a stack of their own.
     "lam added to JointOpt": (
@@ -404,13 +416,13 @@ def test_a_change_trains_what_uses_it_and_nothing_else(finished, overlay, text, 
 def test_added_lam_is_trained_without_the_old_ones(finished_copy, overlay):
     """The stack of the finished run keeps its member; the new one holds only what is new."""
     text = "data: {simulation: {grids: {jointopt: {a: [1], lam: [0.01, 1]}}}}"
-    target, before = "results/small/simulation/probes.csv", finished_copy.times("results/small/simulation/jointopt")
+    target, before = "results/tiny/simulation/probes.csv", finished_copy.times("results/tiny/simulation/jointopt")
     assert finished_copy.run(target, overlays=[overlay(text)]).ok().counts == total(
         SIMULATION_BASELINE, {"tabulate_probes": 1}
     )
-    stacks = json.loads((finished_copy / "results/small/stacks.json").read_text())["stacks"]["simulation/jointopt"]
+    stacks = json.loads((finished_copy / "results/tiny/stacks.json").read_text())["stacks"]["simulation/jointopt"]
     assert sorted(map(list, stacks.values())) == [["a=1,lam=0.01,seed=0"], ["a=1,lam=1,seed=0"]]
-    after = finished_copy.times("results/small/simulation/jointopt")
+    after = finished_copy.times("results/tiny/simulation/jointopt")
     assert before and before.items() <= after.items()
     lines = (finished_copy / target).read_text().splitlines()
     names = lines[0].split(",")
@@ -421,27 +433,27 @@ def test_added_lam_is_trained_without_the_old_ones(finished_copy, overlay):
 @pytest.mark.slow
 def test_a_new_stack_takes_no_name_of_an_old_one(finished, overlay):
     output = finished.run(overlays=[overlay(BETA_IN_MIDDLE)], options=["--dry-run"]).ok().output
-    old = {path.name for path in (finished / "results/small/simulation/step1").iterdir()}
+    old = {path.name for path in (finished / "results/tiny/simulation/step1").iterdir()}
     planned = {line.split("stack ")[1] for line in output.splitlines() if "Training step 1 on simulation" in line}
     assert len(planned) == 1 and not planned & old
 
 
 def test_two_presets_do_not_meet(finished):
     """Another preset plans all of its own, and the finished results stay as they are."""
-    counts = finished.under("config/tiny.yaml").plan()
-    assert counts["train_step1"] == 3 and counts["simulate"] == 1
+    counts = finished.under("config/quick.yaml").plan()
+    assert counts["train_step1"] > 3 and counts["simulate"] == 1
 
 
 # What a change of files plans again
 
 
 def test_deleted_ledger_plans_nothing(finished_copy):
-    (finished_copy / "results/small/stacks.json").unlink()
+    (finished_copy / "results/tiny/stacks.json").unlink()
     assert finished_copy.plan() == {}
 
 
 def test_ledger_names_the_stack_of_every_run(finished):
-    stacks = json.loads((finished / "results/small/stacks.json").read_text())["stacks"]
+    stacks = json.loads((finished / "results/tiny/stacks.json").read_text())["stacks"]
     runs = {key: [run for members in one.values() for run in members] for key, one in stacks.items()}
     assert runs == {
         "simulation/step1": ["beta=0,seed=0", "beta=10,seed=0"],
@@ -452,9 +464,13 @@ def test_ledger_names_the_stack_of_every_run(finished):
         "lincs_consensus/clip": ["fold=0,seed=0"],
         "lincs_consensus/step1": ["beta=0,fold=0,seed=0", "beta=5,fold=0,seed=0"],
         "lincs_consensus/step2": ["beta=selected,lam=0.01,fold=0,seed=0"],
+        "mfeat/clip": ["seed=0"],
+        "mfeat/factorcl": ["seed=0"],
+        "mfeat/step1": ["beta=0,seed=0", "beta=1,seed=0"],
+        "mfeat/step2": ["beta=1,lam=0.001,seed=0"],
     }
     for key, one in stacks.items():
-        assert {path.name for path in (finished / "results/small" / key).iterdir()} == set(one)
+        assert {path.name for path in (finished / "results/tiny" / key).iterdir()} == set(one)
 
 
 def touch(path) -> None:
@@ -469,8 +485,8 @@ def test_touched_inputs_plan_nothing(finished_copy):
     assert bundled
     for path in bundled:
         touch(path)
-    touch(finished_copy / "results/small/lincs_consensus/selection.json")
-    touch(finished_copy / "results/small/simulation/probes_summary.parquet")
+    touch(finished_copy / "results/tiny/lincs_consensus/selection.json")
+    touch(finished_copy / "results/tiny/simulation/probes_summary.parquet")
     assert finished_copy.plan() == {}
 
 
@@ -483,7 +499,7 @@ def test_touched_scripts_and_rules_plan_nothing(finished_copy):
 
 
 def only_stack(checkout, stage: str):
-    folders = [path for path in (checkout / f"results/small/{stage}").iterdir() if path.is_dir()]
+    folders = [path for path in (checkout / f"results/tiny/{stage}").iterdir() if path.is_dir()]
     assert len(folders) == 1
     return folders[0]
 
@@ -504,19 +520,19 @@ def test_missing_file_of_a_stack_asked_for_plans_that_file(finished_copy):
 def test_missing_models_of_step1_plan_them_and_what_follows(finished_copy):
     (only_stack(finished_copy, "simulation/step1") / "models.safetensors").unlink()
     (only_stack(finished_copy, "simulation/step2") / "models.safetensors").unlink()
-    (finished_copy / "results/small/simulation/probes.csv").unlink()
+    (finished_copy / "results/tiny/simulation/probes.csv").unlink()
     (only_stack(finished_copy, "simulation/step2") / "probes.parquet").unlink()
     assert finished_copy.plan() == total(SIMULATION_STEP1, SIMULATION_STEP2, SIMULATION_TABLES, REPORT)
 
 
 def test_missing_measurement_and_table_plan_no_training(finished_copy):
     (only_stack(finished_copy, "simulation/step1") / "probes.parquet").unlink()
-    (finished_copy / "results/small/simulation/probes.csv").unlink()
+    (finished_copy / "results/tiny/simulation/probes.csv").unlink()
     assert finished_copy.plan() == total({"probe_representations": 1}, SIMULATION_TABLES, REPORT)
 
 
 def test_missing_table_plans_the_table(finished_copy):
-    (finished_copy / "results/small/lincs_consensus/retrieval.csv").unlink()
+    (finished_copy / "results/tiny/lincs_consensus/retrieval.csv").unlink()
     assert finished_copy.plan() == total(SCREEN_TABLES, REPORT)
 
 
@@ -540,21 +556,25 @@ def test_changed_objective_plans_training_and_no_data(finished_copy):
     change(finished_copy, "objectives")
     references = total({"probe_references": 1}, {"retrieve_references": 1})
     plan = finished_copy.plan()
-    measured = {"train_baseline": 4, "train_step1": 2, "train_step2": 2}
-    measured |= {"probe_representations": 5, "measure_retrieval": 2, "measure_reconstruction": 1}
+    measured = {"train_baseline": 6, "train_step1": 3, "train_step2": 3}
+    measured |= {"probe_representations": 9, "measure_retrieval": 2, "measure_reconstruction": 1}
     for rule, jobs in measured.items():
         assert plan.pop(rule) == jobs
     for rule in references:
         plan.pop(rule, None)
     tables = {**SCREEN_TABLES, "tabulate_reconstruction": 1, **SCREEN_PICTURES}
-    assert plan == total(SIMULATION_TABLES, tables, {"select_beta": 1, "plot_beta_choice": 1}, REPORT)
+    choice = {"select_beta": 1, "plot_beta_choice": 1}
+    assert plan == total(SIMULATION_TABLES, tables, choice, MULTIBENCH_TABLES, REPORT)
 
 
 CHANGED_METHODS = {
-    "clip": [SCREEN_CLIP, SCREEN_TABLES],
+    "clip": [SCREEN_CLIP, SCREEN_TABLES, MULTIBENCH_BASELINE, MULTIBENCH_TABLES],
     "dmvae": [SIMULATION_BASELINE, SIMULATION_TABLES],
     # JointOpt's terms of the specific codes are those of step 2.
-    "step2": [SIMULATION_STEP2, SIMULATION_BASELINE, SIMULATION_TABLES, SCREEN_STEP2],
+    "step2": [
+        *[SIMULATION_STEP2, SIMULATION_BASELINE, SIMULATION_TABLES, SCREEN_STEP2],
+        *[MULTIBENCH_STEP2, MULTIBENCH_TABLES],
+    ],
 }
 
 
@@ -574,7 +594,7 @@ def test_changed_wording_of_errors_plans_nothing(finished_copy):
 @pytest.mark.slow
 def test_what_stands_beside_the_paper_is_planned_alone(finished_copy):
     """The paper's numbers are inputs: a correction trains nothing."""
-    (finished_copy / "results/small/paper/claims.csv").unlink()
+    (finished_copy / "results/tiny/paper/claims.csv").unlink()
     assert finished_copy.plan() == {"decide_claims": 1, **REPORT}
     finished_copy.edit("data/paper/facts.csv", "LINCS,drugs,3315,3.3", "LINCS,drugs,3316,3.3")
     assert finished_copy.plan() == {"check_paper": 1, **BESIDE_THE_PAPER, **REPORT}

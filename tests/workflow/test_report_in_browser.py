@@ -32,7 +32,7 @@ def browser() -> Iterator[sync_api.Browser]:
 @pytest.fixture(scope="module")
 def pages(browser, finished) -> Iterator[dict[int, sync_api.Page]]:
     """The page at each width, with what the browser said and asked for while it opened it."""
-    address = (finished / "results/small/report.html").as_uri()
+    address = (finished / "results/tiny/report.html").as_uri()
     opened = {}
     for width in WIDTHS:
         context = browser.new_context(viewport={"width": width, "height": 900}, offline=True)
@@ -73,7 +73,7 @@ def test_every_output_of_the_run_is_there(page, finished):
     lines = finished.run(options=["--dry-run", "--forceall"]).ok().output.splitlines()
     at = next(index for index, line in enumerate(lines) if line.startswith("rule everything"))
     wanted = [path.strip() for path in lines[at + 1].partition("input:")[2].split(", ")]
-    ids = [path.removeprefix("results/small/").replace("/", "-").replace(".", "-") for path in wanted]
+    ids = [path.removeprefix("results/tiny/").replace("/", "-").replace(".", "-") for path in wanted]
     assert len(ids) > 10
     assert {article.get_attribute("id") for article in page.locator("article").all()} == set(ids) - {"report-html"}
     for article in page.locator("article").all():
@@ -168,7 +168,7 @@ def test_links_lead_to_what_is_there(page, finished):
         if target.startswith("#"):
             assert page.locator(target).count() == 1, target
         else:
-            assert (finished / "results/small" / target).is_file(), target
+            assert (finished / "results/tiny" / target).is_file(), target
 
 
 def test_axe_finds_nothing(page):

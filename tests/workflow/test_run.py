@@ -14,7 +14,7 @@ from comparison import assert_same_bytes, outputs
 
 from disentangledssl.report.columns import DESCRIPTIONS
 
-RESULTS = "results/small"
+RESULTS = "results/tiny"
 
 # A whole run
 
@@ -146,7 +146,7 @@ def test_cost_is_predicted_and_nothing_is_left_of_a_finished_run(finished_copy):
     target = f"{RESULTS}/cost.csv"
     rule = finished_copy.run(target).ok()
     assert rule.counts == {"predict_cost": 1}
-    assert "small: about" in rule.output and "on 2 cores" in rule.output and "of it are left" in rule.output
+    assert "tiny: about" in rule.output and "on 2 cores" in rule.output and "of it are left" in rule.output
     with open(finished_copy / target, newline="") as lines:
         rows = list(csv.DictReader(lines))
     trained = [row for row in rows if row["stacks"] and row["dataset"] != "all"]
@@ -164,7 +164,9 @@ def test_cost_is_predicted_and_nothing_is_left_of_a_finished_run(finished_copy):
 def test_cost_of_a_fresh_checkout_makes_the_data_and_trains_nothing(fresh):
     counts = fresh.plan(f"{RESULTS}/cost.csv")
     assert counts.pop("predict_cost") == 1
-    assert set(counts) == {"simulate", "curate_screen", "train_mol2vec", "featurise_molecules", "split_dataset"}
+    assert set(counts) == {
+        *("simulate", "curate_screen", "train_mol2vec", "featurise_molecules", "convert_multibench", "split_dataset"),
+    }
 
 
 def test_operations_of_tables_1_and_4_are_counted_without_any_data(fresh):

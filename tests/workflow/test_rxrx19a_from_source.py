@@ -17,7 +17,7 @@ from test_bad_input import assert_says
 from disentangledssl.sources.cellprofiler import PACKAGES
 
 REPOSITORY = Path(__file__).parents[2]
-DATA = "results/small/rxrx19a/data"
+DATA = "results/tiny/rxrx19a/data"
 METADATA, EMBEDDINGS = "/RxRx19a-metadata.zip", "/RxRx19a-DL-embeddings.zip"
 # Of so few molecules only CLIP is trained.
 CLIP = {"grids": {"clip": {}, "step1": None, "step2": None}, "decoders": {"batch_size": 4}}
@@ -44,13 +44,13 @@ def published(publisher, overlay, tmp_path, monkeypatch):
 
 
 def last_step(checkout, name: str = "rxrx19a") -> dict[str, str]:
-    with (checkout / f"results/small/{name}/data/curation.csv").open(newline="") as lines:
+    with (checkout / f"results/tiny/{name}/data/curation.csv").open(newline="") as lines:
         return list(csv.DictReader(lines))[-1]
 
 
 @pytest.mark.slow
 def test_from_the_publisher_to_retrieval(fresh_copy, published, publisher):
-    target, files = "results/small/rxrx19a/retrieval.csv", dict(publisher.files)
+    target, files = "results/tiny/rxrx19a/retrieval.csv", dict(publisher.files)
     view = f"{DATA}/view1.parquet"
 
     def says(*parts: str) -> None:
@@ -91,7 +91,7 @@ def test_from_the_publisher_to_retrieval(fresh_copy, published, publisher):
 @pytest.mark.slow
 def test_a_table_that_a_person_places(fresh_copy, published, overlay):
     chosen = overlay("datasets: [rxrx19a_file]", "file.yaml")
-    target, place = "results/small/rxrx19a_file/data/splits.parquet", "downloads/by_hand/rxrx19a/cellprofiler.parquet"
+    target, place = "results/tiny/rxrx19a_file/data/splits.parquet", "downloads/by_hand/rxrx19a/cellprofiler.parquet"
     assert_says(
         fresh_copy.run(target, overlays=[published, chosen]),
         f"{place}: no such file: CellProfiler features of RxRx19a, a row a well or site, are published by nobody; get",
@@ -132,9 +132,9 @@ def test_from_images_to_profiles(fresh_copy, published, publisher, overlay, tmp_
     late = "/images/HRCE-1/Plate1/AA04_s4_w5.png"
     publisher.plans[late] = [{"page": True}]
     chosen = overlay("datasets: [rxrx19a_cellprofiler]", "cellprofiler.yaml")
-    target = "results/small/rxrx19a_cellprofiler/data/view1.parquet"
+    target = "results/tiny/rxrx19a_cellprofiler/data/view1.parquet"
     assert_says(fresh_copy.run(target, overlays=[published, chosen]), "AA04_s4_w5.png: could not be fetched")
-    folder = fresh_copy / "results/small/rxrx19a_cellprofiler/measurements/HRCE-1"
+    folder = fresh_copy / "results/tiny/rxrx19a_cellprofiler/measurements/HRCE-1"
     assert sorted(path.name for path in folder.rglob("*.parquet")) == ["AA01.parquet", "AA02.parquet", "AA03.parquet"]
     fresh_copy.run(target, overlays=[published, chosen]).ok()
     asked = [one.path for one in publisher.asked]

@@ -18,7 +18,7 @@ import pyarrow as pa
 from disentangledssl.dataset import pairs_table, write_view
 from disentangledssl.errors import first_few
 from disentangledssl.files import table_info, with_info, write_table
-from disentangledssl.sources.report import Report
+from disentangledssl.sources.curation_report import CurationReport
 from disentangledssl.splits import shuffle_molecules
 from disentangledssl.structures import NO_STRUCTURE, canonical_smiles, skeleton
 
@@ -40,7 +40,7 @@ class Screen:
         Which columns are features; none before they are read.
     labels, meta : mapping of name to column
         What ``pairs.parquet`` is to carry.
-    report : Report
+    report : CurationReport
         What each step did.
     """
 
@@ -49,10 +49,10 @@ class Screen:
     features: list[str]
     labels: Mapping[str, str] = field(default_factory=dict)
     meta: Mapping[str, str] = field(default_factory=dict)
-    report: Report = field(init=False)
+    report: CurationReport = field(init=False)
 
     def __post_init__(self):
-        self.report = Report(self.path, **self._counts())
+        self.report = CurationReport(self.path, **self._counts())
 
     def _counts(self) -> dict[str, int]:
         return {"rows": len(self.rows), "molecules": self.rows["smiles"].nunique(), "features": len(self.features)}

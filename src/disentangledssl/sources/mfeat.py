@@ -19,7 +19,7 @@ from typing import Any
 from disentangledssl.dataset import pairs_table, view_table
 from disentangledssl.files import write_table
 from disentangledssl.sources.conversion import SPLIT_NAMES, read_bundled
-from disentangledssl.sources.report import Report
+from disentangledssl.sources.curation_report import CurationReport
 
 INFO = {
     "title": "UCI Multiple Features, handwritten digits (stand-in for MultiBench)",
@@ -50,7 +50,7 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
     InputError
         If the file is missing, damaged or lacks an array.
     """
-    out, report, views = Path(out), Report(source, rows=0, time_steps=0), [make["view1"], make["view2"]]
+    out, report, views = Path(out), CurationReport(source, rows=0, time_steps=0), [make["view1"], make["view2"]]
     arrays = read_bundled(source, (*views, "digit", "y_c", "y_s1", "split"))
     info = {"name": name, **INFO, "views": views}
     ids = [f"digit{row:04d}" for row in range(len(arrays["digit"]))]

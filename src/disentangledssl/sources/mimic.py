@@ -26,8 +26,8 @@ from disentangledssl.errors import InputError
 from disentangledssl.files import write_table
 from disentangledssl.sequences import write_sequences
 from disentangledssl.sources.conversion import array_of, as_finite
+from disentangledssl.sources.curation_report import CurationReport
 from disentangledssl.sources.pickles import read_pickle
-from disentangledssl.sources.report import Report
 
 SHUFFLE_SEED = 10
 PUBLISHED = 32_616
@@ -53,7 +53,7 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
         If the file is no such pickle, would run code, lacks an array, has arrays that do not fit together or no such
         task.
     """
-    out, report, task = Path(out), Report(source, rows=0, time_steps=0), make["task"]
+    out, report, task = Path(out), CurationReport(source, rows=0, time_steps=0), make["task"]
     try:
         with open(source, "rb") as file:
             content = read_pickle(file, source)

@@ -25,8 +25,8 @@ from disentangledssl.errors import InputError
 from disentangledssl.files import write_table
 from disentangledssl.sequences import Block, rows_at_once, write_sequences
 from disentangledssl.sources.conversion import array_of, as_finite
+from disentangledssl.sources.curation_report import CurationReport
 from disentangledssl.sources.pickles import read_pickle
-from disentangledssl.sources.report import Report
 
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}  # their names there and here
 VIEWS = ("vision", "text")
@@ -85,7 +85,7 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
         If the file is no such pickle, would run code, lacks an array, has arrays that do not fit together, labels
         that are none, or no clip with text.
     """
-    out, report, kind = Path(out), Report(source, rows=0, time_steps=0), make["set"]
+    out, report, kind = Path(out), CurationReport(source, rows=0, time_steps=0), make["set"]
     parts = _read(source)
     report.record(
         "read",
@@ -211,7 +211,7 @@ def _move_to_front(values: np.ndarray, start: np.ndarray) -> np.ndarray:
 
 
 def _label(
-    path: str | os.PathLike[str], parts: list[Part], kind: str, neutral: str | None, report: Report
+    path: str | os.PathLike[str], parts: list[Part], kind: str, neutral: str | None, report: CurationReport
 ) -> tuple[list[int], dict[str, list[Any]]]:
     """Make classes of the numbers; those of sentiment are kept as a description."""
     numbers = np.concatenate([part.labels[part.kept] for part in parts]).astype(np.float64)
@@ -235,7 +235,7 @@ def _counts(parts: list[Part]) -> str:
     return ", ".join(f"{SPLITS[part.name]} {len(part.labels):,}" for part in parts)
 
 
-def _compare(report: Report, parts: list[Part], kind: str) -> None:
+def _compare(report: CurationReport, parts: list[Part], kind: str) -> None:
     """Write down how the counts differ from what is known of the file."""
     differences = [
         f"{SPLITS[part.name]} {len(part.labels) - expected:+,}"

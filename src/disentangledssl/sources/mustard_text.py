@@ -17,7 +17,7 @@ from disentangledssl.dataset import pairs_table
 from disentangledssl.files import write_table
 from disentangledssl.sequences import Block, rows_at_once, write_sequences
 from disentangledssl.sources.conversion import SPLIT_NAMES, read_bundled
-from disentangledssl.sources.report import Report
+from disentangledssl.sources.curation_report import CurationReport
 
 VIEWS = ("utterance", "context")
 ARRAYS = (*VIEWS, "vectors", "id", "sarcasm", "show", "speaker", "fold", "split")
@@ -48,7 +48,7 @@ def convert(source: str | os.PathLike[str], out: str | os.PathLike[str], *, name
     InputError
         If the file is missing, damaged or lacks an array.
     """
-    out, report = Path(out), Report(source, rows=0, time_steps=0)
+    out, report = Path(out), CurationReport(source, rows=0, time_steps=0)
     content = read_bundled(source, ARRAYS)
     lengths = {view: (content[view] >= 0).sum(axis=1) for view in VIEWS}
     widths = {view: content[view].shape[1] for view in VIEWS}

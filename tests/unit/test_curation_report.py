@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from disentangledssl.errors import InputError
-from disentangledssl.sources.report import Report
+from disentangledssl.sources.curation_report import CurationReport
 
 
 def test_lines_hold_each_count_before_and_after(tmp_path):
-    report = Report("raw.pkl", rows=0, time_steps=0)
+    report = CurationReport("raw.pkl", rows=0, time_steps=0)
     report.record("read", "two, of 3", rows=2, time_steps=6)
     report.record("cut", "padding", time_steps=4)
     report.write(tmp_path)
@@ -21,6 +21,6 @@ def test_lines_hold_each_count_before_and_after(tmp_path):
 
 
 def test_no_row_left_is_refused():
-    report = Report("raw.pkl", rows=3)
+    report = CurationReport("raw.pkl", rows=3)
     with pytest.raises(InputError, match=r"raw\.pkl: no row is left after the step drop \(none has text\); check"):
         report.record("drop", "none has text", rows=0)

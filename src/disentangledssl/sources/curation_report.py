@@ -13,7 +13,7 @@ from disentangledssl.errors import InputError
 log = logging.getLogger(__name__)
 
 
-class Report:
+class CurationReport:
     """The lines of ``curation.csv``: ``step``, for each count ``<name>_before`` and ``<name>_after``, ``reason``.
 
     Parameters
