@@ -103,6 +103,8 @@ def train_stack(
         "%s: %d runs, %d epochs of %d mini-batches of %d pairs, on %s with %d threads",
         method, len(runs), settings.epochs, feed.steps, feed.batch, device, torch.get_num_threads(),
     )  # fmt: skip
+    if settings.precision == "bfloat16" and device.type == "cpu" and _emulates_bfloat16():
+        log.warning("this processor has no instructions for bfloat16: float32 is many times faster")
     identity = fingerprint(
         {"method": method, "runs": runs, "settings": settings.model_dump(), "code": code,
          # A GPU's random numbers are its own, and the last bits depend on the threads.
@@ -121,6 +123,12 @@ def train_stack(
         write_table(history, record.history(names), {"dataset": dataset.info})
         save_stack(models, model, dataset, scaling, [run | one for run, one in zip(runs, status, strict=True)])
         checkpoint.unlink(missing_ok=True)
+
+
+def _emulates_bfloat16() -> bool:
+    """Whether the processor has no instructions for it, as far as PyTorch can tell (older ones cannot)."""
+    known = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(known) and not any(there for name, there in known.items() if "bf16" in name)
 
 
 def assemble(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import literal
@@ -544,6 +546,15 @@ def test_in_bfloat16_a_stack_trains_and_resumes(monkeypatch, train_in, small, st
     assert again.models.read_bytes() == whole.models.read_bytes()
     alone = train_in(tmp_path / "alone", method, runs[-1:], **others)
     assert same_run(whole, 3, alone, 0)
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="the processor is not described here")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_processor_that_emulates_bfloat16_is_told(caplog, train_in, small, precision, tmp_path):
+    flags = set(re.findall(r"\S+", Path("/proc/cpuinfo").read_text()))
+    train_in(tmp_path, "step1", STEP1[:1], settings=small("step1", precision=precision))
+    told = "float32 is many times faster" in caplog.text
+    assert told == (precision == "bfloat16" and not flags & {"avx512_bf16", "amx_bf16", "bf16", "svebf16"})
 
 
 def test_resumed_twice_is_still_the_same(monkeypatch, train_in, small, tmp_path):
