@@ -103,9 +103,9 @@ def test_rounding_is_half_a_unit_of_the_last_digit(reproduced):
 
 def test_the_setting_is_the_papers_for_the_data_set(reproduced):
     setting = by_cell(reproduced[0])["setting"]
-    own = "DISENTANGLEDSSL"
-    assert setting[1, "MOSI", f"{own} (both)", "accuracy_percent"] == "beta 0.01, lam 0.001; probed width 600"
-    assert setting[1, "MIMIC", f"{own} (both)", "accuracy_percent"] == "beta 1, lam 0.001; probed width 600"
+    own, probed = "DISENTANGLEDSSL", "probed width 600, validation 61.00, training 70.00"
+    assert setting[1, "MOSI", f"{own} (both)", "accuracy_percent"] == f"beta 0.01, lam 0.001; {probed}"
+    assert setting[1, "MIMIC", f"{own} (both)", "accuracy_percent"] == f"beta 1, lam 0.001; {probed}"
     of_test = "per_profile, 333 molecules, 2000 profiles of test"
     assert setting[2, "RXRX19a", own, "top1_percent"] == f"beta 5; {of_test}"
     assert setting[2, "LINCS", own, "top1_percent"] == f"beta 1; {of_test}"
@@ -261,7 +261,7 @@ def test_a_stand_in_is_listed_at_the_familys_setting(reproduced):
     # The made-up run has beta 1 alone.
     assert of_consensus.empty
     digits = others[(others["dataset"] == "digits") & (others["method"] == "DISENTANGLEDSSL (both)")]
-    assert set(digits["setting"]) == {"beta 1, lam 0.001; probed width 600"}
+    assert set(digits["setting"]) == {"beta 1, lam 0.001; probed width 600, validation 61.00, training 70.00"}
 
 
 def test_csv_and_parquet_hold_the_same(tmp_path):

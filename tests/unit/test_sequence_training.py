@@ -83,13 +83,13 @@ def settings_of(small):
 def train_in(scaling, settings_of, tmp_path_factory):
     """Train a stack on data in memory, and return where its models are."""
 
-    def trained(stage, dataset, runs, settings, starts=(), **others):
+    def trained(stage, dataset, runs, settings, starts=(), device="cpu", **others):
         folder = tmp_path_factory.mktemp(stage)
         runs = [{"id": str(run), "fold": 0} | run for run in runs]
         if stage == "step2":
             runs = [run | {"start_seed": run["seed"]} for run in runs]
         model, feed, _ = assemble(
-            stage, dataset, runs, settings=settings, scaling=scaling, starts=starts, device=torch.device("cpu"),
+            stage, dataset, runs, settings=settings, scaling=scaling, starts=starts, device=torch.device(device),
             folder=folder,
         )  # fmt: skip
         record = train(model, feed, settings, **others)
@@ -126,6 +126,18 @@ def test_a_run_alone_is_the_run_in_a_stack_bit_by_bit(clips, stay, train_in, set
         assert all(torch.equal(alone[name], here[name]) for name in alone)
         sums.add(sum(tensor.double().sum().item() for tensor in here.values()))
     assert len(sums) == len(RUNS[stage])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU: torch.cuda.is_available() is false")
+@pytest.mark.parametrize("kind", KINDS)
+def test_on_a_gpu_a_run_alone_is_nearly_the_run_in_a_stack(clips, stay, train_in, settings_of, kind):
+    dataset, settings = (stay if kind == "gru" else clips), settings_of("step1", KINDS[kind])
+    together = train_in("step1", dataset, RUNS["step1"], settings, device="cuda")
+    for place, run in enumerate(RUNS["step1"]):
+        alone = of_run(train_in("step1", dataset, [run], settings, device="cuda"), 0)
+        for name, tensor in of_run(together, place).items():
+            torch.testing.assert_close(tensor, alone[name], atol=5e-4, rtol=1e-2)
 
 
 class Stopped(Exception):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -54,13 +55,20 @@ def read_measured(
 def _multibench(table: int, path: Path) -> pd.DataFrame:
     rows = _read(path)
     found = rows["mean"].notna()
-    detail = [f"probed width {width}" if pd.notna(width) else None for width in rows["width"]]
+    detail = [_probed(row) if pd.notna(row["width"]) else None for row in rows.to_dict("records")]
     return _columns(
         rows.assign(
             table=table, key=rows["row"].map(method_key), metric=found.map({True: "accuracy_percent", False: None}),
             mean=PERCENT * rows["mean"], std=PERCENT * rows["std"], detail=detail,
         )
     )  # fmt: skip
+
+
+def _probed(row: Mapping[str, Any]) -> str:
+    """What was probed, and how well its other splits are told: a cell of the paper may be of one of them."""
+    parts = {"validation": "validation", "train": "training"}
+    others = [f"{said} {PERCENT * row[name]:.2f}" for name, said in parts.items() if pd.notna(row[name])]
+    return ", ".join([f"probed width {row['width']}", *others])
 
 
 def _retrieval(path: Path) -> pd.DataFrame:
