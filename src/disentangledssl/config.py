@@ -404,7 +404,9 @@ class Config(Strict):
 
     results: FolderPath = Field(description="folder that everything is written to, without a last slash")
     datasets: list[str] = Field(min_length=1, description="data sets that are run")
-    stack_size: int = Field(ge=1, description="most runs that one job trains together")
+    stack_size: int | None = Field(
+        ge=1, description="most runs that one job trains together; null: 42, and 13 where device is cpu"
+    )
     stack_gb: float = Field(gt=0, description="most memory that one job's runs may take by estimate; fewer runs if so")
     device: Literal["auto", "cpu", "cuda"]
     threads: int = Field(ge=1, description="CPU threads of a training job; part of what its last bits depend on")

@@ -70,6 +70,9 @@ CODE = {
 
 INPUTS, STEPS = 1000, 50  # features of a view, time steps of a sequence, for estimates
 PAIRS = 2048  # that a critic scores at a time, as in ``critics``, which imports PyTorch
+# Runs of a stack where the config leaves it open. A seed's grid of a baseline in the simulation has 42; on a CPU a
+# step of so many takes longer a run (benchmarks/speed.py).
+STACK_SIZE, STACK_SIZE_ON_CPU = 42, 13
 PRESETS = ("quick", "floors", "middle")  # smallest first; tiny is for tests
 
 
@@ -89,9 +92,10 @@ class Plan:
         for dataset in config.datasets:
             for stage in self.stages(dataset):
                 fitting = config.stack_gb / run_gb(stage, config.training_of(dataset, stage))
+                wanted = config.stack_size or (STACK_SIZE_ON_CPU if config.device == "cpu" else STACK_SIZE)
                 self.stacks[dataset, stage] = self.ledger.plan(
                     f"{dataset}/{stage}", self.runs(dataset, stage), STAGES[stage].group,
-                    max(1, int(min(config.stack_size, fitting))),
+                    max(1, int(min(wanted, fitting))),
                 )  # fmt: skip
 
     def save(self) -> None:

@@ -109,6 +109,12 @@ def test_unknown_stack_is_a_sentence(ledger):
             ask("simulation", "step1", "0123456789")
 
 
+@pytest.mark.parametrize(("device", "most"), [("auto", 42), ("cuda", 42), ("cpu", 13)])
+def test_where_the_size_of_stacks_is_left_open_it_is_that_of_the_device(ledger, device, most):
+    plan = Plan(config(simulation={"grids": grids([*range(50)], [0.01])}, device=device, stack_size=None), ledger)
+    assert max(len(stack.runs) for stack in plan.stacks["simulation", "step1"]) == most
+
+
 def test_authors_start_step2_from_the_first_seed(ledger):
     plan = Plan(config(simulation={"seeds": [3, 4], "step2_starts_from": "first_seed"}), ledger)
     (stack,) = plan.stacks["simulation", "step2"]

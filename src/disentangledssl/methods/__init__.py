@@ -6,6 +6,7 @@ here and re-trains nothing that exists.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -209,7 +210,13 @@ def spread(values: torch.Tensor, index: Sequence[int]) -> torch.Tensor:
         return values.expand(len(index), *values.shape[1:])
     if list(index) == list(range(len(values))):
         return values
-    return values[torch.as_tensor(index, device=values.device)]
+    return values[_places(tuple(index), values.device)]
+
+
+@functools.cache
+def _places(index: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    # Made once: a step copies nothing to a GPU, which would make it wait.
+    return torch.as_tensor(index, device=device)
 
 
 def load_method(name: str) -> type[BaseMethod]:
