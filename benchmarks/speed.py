@@ -131,22 +131,22 @@ def time_augmentation(views, *, rounds: int) -> dict[str, list[float]]:
 def stacks(bench: Bench) -> str:
     """Every method, lone and in stacks, in turns with the matrix product and its vectorised loop."""
     table, rows = Table(), []
-    cases = [(method, "float32") for method in HYPERPARAMETERS]
-    cases.insert(1, ("step1", "bfloat16"))
-    for method, precision in cases:
-        name = method if precision == "float32" else f"{method}, {precision}"
+    cases = [(method, 3, "float32") for method in HYPERPARAMETERS]
+    cases[1:1] = [("step1", 3, "bfloat16"), ("step1", 2, "float32")]
+    for method, layers, precision in cases:
+        name = ", ".join([method, *[precision] * (precision != "float32"), *["2 layers"] * (layers == 2)])
         for runs, steps in STEPS.items():
             starts = starts_of(method, runs)
-            beside = Beside(bench.reference, {"vectorised": bench.vectorised(method)}, steps=2)
+            beside = Beside(bench.reference, {"vectorised": bench.vectorised(method, layers=layers)}, steps=2)
             every = 2 if bench.two_threads else 1
             times, own, wall = psutil.cpu_times(), time.process_time(), time.perf_counter()
             clock = time_training(
                 method, bench.views, runs=runs, steps=steps, threads=[1, 2][:every] * bench.rounds, between=beside,
-                precision=precision,
+                layers=layers, precision=precision,
             )  # fmt: skip
             busy = others(times, time.process_time() - own, time.perf_counter() - wall)
             cpu, feeding = clock.cpu[::every], clock.feeding[::every]
-            flops = step_flops(method, 3, runs, starts)
+            flops = step_flops(method, layers, runs, starts)
             rates = efficiency(flops, cpu, beside.rates()[::every])
             beside_loop = ratios(cpu, [runs * seconds for seconds in beside.seconds("vectorised")[::every]])
             threads = ratios(clock.wall[::2], clock.wall[1::2]) if bench.two_threads else []
@@ -156,7 +156,7 @@ def stacks(bench: Bench) -> str:
                 f"{ms(beside.seconds('vectorised'))} | {as_ratio(median(beside_loop))} | "
                 f"{as_share(median(ratios(feeding, cpu)))} | {as_factor(median(threads)) if threads else '-'} |"
             )
-            if runs != HEADLINE:
+            if runs != HEADLINE or layers == 2:
                 continue
             where = f"{name}, 3 layers, {runs} runs{f' ({starts} starts)' if starts else ''}"
             if precision == "float32":
@@ -178,8 +178,9 @@ def stacks(bench: Bench) -> str:
             "wall time of one thread / of two", "", f"needs an idle machine of 2 cores: others used {bench.idle:.2f}"
         )
     head = (
-        "method (3 layers) | runs (starts) | GFLOP a step and run | a step and run | rate / rate of the float32 product"
-        " | a step of the vectorised loop | a step and run / the loop's | data feed | one thread / two, wall time"
+        "method (3 layers, if not told) | runs (starts) | GFLOP a step and run | a step and run"
+        " | rate / rate of the float32 product | a step of the vectorised loop | a step and run / the loop's"
+        " | data feed | one thread / two, wall time"
     )
     return f"{table}\n\n{grid(head, rows)}"
 
