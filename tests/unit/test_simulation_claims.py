@@ -238,7 +238,7 @@ def test_nothing_that_collapsed():
 
 
 @pytest.mark.parametrize(("mean", "expected"), [(0.5021, HOLDS), (0.502, LEVEL), (0.498, LEVEL), (0.4979, FAILS)])
-@pytest.mark.parametrize("label", range(3))
+@pytest.mark.parametrize("label", [0, *(pytest.param(label, marks=pytest.mark.slow) for label in (1, 2))])
 def test_above_chance_is_more_than_two_standard_errors(mean, expected, label):
     first = [0.75, 0.78, 0.74]
     first[label] = mean
@@ -381,7 +381,7 @@ def test_free_of_specific_information_at_the_largest_beta(s1, expected):
 
 
 @pytest.mark.parametrize(("more", "expected"), [(0.0551, HOLDS), (0.055, LEVEL), (0.045, LEVEL), (0.0449, FAILS)])
-@pytest.mark.parametrize("view", [1, 2])
+@pytest.mark.parametrize("view", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_focals_specific_codes_against_the_better_of_the_others(more, expected, view):
     """The others' y_c is 0.54 in the mean; FOCAL's, 0.59, has to be above by more than the margin, in both views."""
     rows = simulation()

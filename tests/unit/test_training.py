@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from cases import cases
 from torch import nn
 
 from disentangledssl import training
@@ -529,7 +530,7 @@ def test_a_resumed_stack_is_the_undisturbed_one(
     assert sorted(path.name for path in (tmp_path / "again").iterdir()) == ["history.parquet", "models.safetensors"]
 
 
-@pytest.mark.parametrize("method", RUNS)
+@pytest.mark.parametrize("method", cases([*RUNS], slow={*RUNS} - {"step1", "jointopt"}))
 def test_in_bfloat16_a_stack_trains_and_resumes(monkeypatch, train_in, small, step1_stacks, method, tmp_path):
     runs, others = RUNS[method][:4], {"settings": small(method, epochs=4, precision="bfloat16")}
     if method == "step2":

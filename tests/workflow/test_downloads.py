@@ -53,6 +53,7 @@ def test_one_file_through_the_workflow(fresh_copy, mirror, publisher):
     assert len(publisher.asked) == 3 and (fresh_copy / TARGET).read_bytes() == CONTENT
 
 
+@pytest.mark.slow
 def test_what_cannot_be_had_ends_in_one_sentence(fresh_copy, mirror, publisher):
     publisher.plans[f"/lincs_phase2/{NAME}"] = [{"page": True} for _ in range(3)]
     # Snakemake may be told to start failed jobs again (the Slurm profile does); these would only repeat themselves.

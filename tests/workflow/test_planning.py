@@ -221,12 +221,14 @@ def test_one_target_of_a_screen_plans_nothing_of_the_simulation(fresh):
     assert plan == total(wanted, SCREEN_DATA, {"train_mol2vec": 1})
 
 
+@pytest.mark.slow
 def test_a_screen_is_split_by_scaffold_from_its_structures(fresh, overlay):
     by_scaffold = overlay("data: {lincs_consensus: {split: {kind: scaffold}}}")
     plan = fresh.plan("results/tiny/lincs_consensus/data/splits.parquet", overlays=[by_scaffold])
     assert plan == {"curate_screen": 1, "split_screen": 1}
 
 
+@pytest.mark.slow
 def test_transfer_is_of_models_that_are_trained_anyway(fresh, overlay):
     both = overlay("datasets: [lincs_consensus, lincs_cells]")
     plan = fresh.plan("results/tiny/lincs_cells/transfer.csv", overlays=[both])
@@ -237,6 +239,7 @@ def test_transfer_is_of_models_that_are_trained_anyway(fresh, overlay):
     assert plan == total(data, trained, measured)
 
 
+@pytest.mark.slow
 def test_one_target_of_the_simulation_plans_nothing_of_the_screens(fresh):
     assert fresh.plan("results/tiny/simulation/probes.csv") == total(
         SIMULATION_STEP1,
@@ -438,6 +441,7 @@ def test_a_new_stack_takes_no_name_of_an_old_one(finished, overlay):
     assert len(planned) == 1 and not planned & old
 
 
+@pytest.mark.slow
 def test_two_presets_do_not_meet(finished):
     """Another preset plans all of its own, and the finished results stay as they are."""
     counts = finished.under("config/quick.yaml").plan()
