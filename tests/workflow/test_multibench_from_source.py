@@ -81,7 +81,10 @@ def test_from_drive_and_by_hand_to_split_data_sets(fresh_copy, served, publisher
 # Networks that learn nothing in a moment; MIMIC's code is what its GRU puts out, 24 numbers a unit of per_step.
 SMALL = """
 families:
-  multibench: {training: {epochs: 1, batch_size: 8, hidden: 8}, seeds: [0]}
+  multibench:
+    training: {epochs: 1, batch_size: 8, hidden: 8}
+    seeds: [0]
+    grids: {jointopt: {a: [1], lam: [0.001]}, focal: {a: [1], lam: [0.001]}}
 stages: {factorcl: {critic_hidden: 8}}
 data:
 """
