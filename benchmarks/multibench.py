@@ -171,14 +171,8 @@ def main() -> None:
     table = Table()
     costs = [stack / alone for stack, alone in zip(found["stack"], found["alone"], strict=True)]
     note = f"{median(found['stack']):.2f} s a step; the same weights to {found['gap']:.0e}"
-    table.add(
-        f"a stack of {runs} beside {runs} lone runs",
-        costs,
-        MOST_COST[device.type],
-        most=True,
-        show=as_factor,
-        note=note,
-    )
+    beside = f"a stack of {runs} beside {runs} lone runs"
+    table.add(beside, costs, MOST_COST[device.type], most=True, show=as_factor, note=note)
     for name in ("stack", "alone"):
         shares = [step_flops(runs) / took / rate for took, rate in zip(found[name], found["rates"], strict=True)]
         where = f"{threads} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)

@@ -27,14 +27,16 @@ class Layout(NamedTuple):
     title: str
     rows: tuple[str, ...]
     columns: tuple[str, ...]
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
 
 ACCURACY = Layout(
     "Test accuracy (%) of linear probes on MultiBench", ("method",), ("dataset",),
-    "The width of what was probed and the accuracies on validation and training pairs stand beside every number in "
-    "comparison.csv and other_data.csv (setting). FactorCL's notebook scores MIMIC on training pairs and later code on "
-    "validation pairs, so the paper's MIMIC cells may be either.",
+    notes=(
+        "The width of what was probed and the accuracies on validation and training pairs stand beside every number in "
+        "comparison.csv and other_data.csv (setting). FactorCL's notebook scores MIMIC on training pairs and later code "
+        "on validation pairs, so the paper's MIMIC cells may be either.",
+    ),
 )  # fmt: skip
 LAYOUTS = {
     1: ACCURACY,
@@ -93,7 +95,7 @@ def lay_out_tables(comparison: Path, other_data: Path, folder: Path) -> None:
 def markdown(table: int, cells: pd.DataFrame, others: pd.DataFrame) -> str:
     """Spell out one table of the paper in Markdown, with what other data gave below it."""
     text = f"# Table {table}: {LAYOUTS[table].title}\n\n{_markdown_table(paper_grid(table, cells))}\n\n{LEGEND}\n"
-    text += "".join(f"\n{line}\n" for line in (*_notes(table), *_departures(cells)))
+    text += "".join(f"\n{line}\n" for line in (*LAYOUTS[table].notes, *_departures(cells)))
     if others.empty:
         return text
     return (
@@ -106,17 +108,12 @@ def latex(table: int, cells: pd.DataFrame, others: pd.DataFrame) -> str:
     """Spell out one table in LaTeX, as two tables where other data were measured; needs the package booktabs."""
     title = f"{LAYOUTS[table].title} (Table {table} of the paper)."
     text = "% Needs \\usepackage{booktabs}.\n"
-    text += _latex_table(
-        paper_grid(table, cells), " ".join([title, LEGEND, *_notes(table), *_departures(cells)]), f"tab:paper-{table}"
-    )
+    caption = " ".join([title, LEGEND, *LAYOUTS[table].notes, *_departures(cells)])
+    text += _latex_table(paper_grid(table, cells), caption, f"tab:paper-{table}")
     if others.empty:
         return text
     caption = " ".join([f"{title} On other data.", OTHER_LEGEND, *_departures(others)])
     return text + "\n" + _latex_table(other_grid(table, others, cells), caption, f"tab:other-{table}")
-
-
-def _notes(table: int) -> list[str]:
-    return list(filter(None, [LAYOUTS[table].note]))
 
 
 def _departures(rows: pd.DataFrame) -> list[str]:

@@ -66,8 +66,8 @@ def _multibench(table: int, path: Path) -> pd.DataFrame:
 
 def _probed(row: Mapping[str, Any]) -> str:
     """What was probed, and how well its other splits are told: a cell of the paper may be of one of them."""
-    parts = {"validation": "validation", "train": "training"}
-    others = [f"{said} {PERCENT * row[name]:.2f}" for name, said in parts.items() if pd.notna(row[name])]
+    parts = (("validation", "validation"), ("train", "training"))
+    others = [f"{said} {PERCENT * row[name]:.2f}" for name, said in parts if pd.notna(row[name])]
     return ", ".join([f"probed width {row['width']}", *others])
 
 
