@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,27 @@ def test_a_new_beta_leaves_what_was_trained_alone(finished_copy, overlay):
     # And taken out again, the table is the old one.
     finished_copy.run().ok()
     assert pq.read_table(finished_copy / f"{RESULTS}/simulation/probes.parquet").to_pylist() == rows
+
+
+BASELINES_ON_A_SCREEN = """
+families: {screen: {grids: {jointopt: {a: [1], lam: [0.01]}, focal: {a: [1], lam: [0.01]}, dmvae: {lam: [0.00001]}}}}
+"""
+
+
+@pytest.mark.slow
+def test_baselines_on_a_screen_are_ranked_and_reconstructed(finished_copy, overlay):
+    """The tiny preset trains none of them there, so Tables 2, 3 and 5 get their rows here."""
+    targets = [f"{RESULTS}/lincs_consensus/{name}.csv" for name in ("retrieval", "reconstruction")]
+    counts = finished_copy.run(*targets, overlays=[overlay(BASELINES_ON_A_SCREEN)]).counts
+    assert counts == {
+        "train_baseline": 3, "measure_retrieval": 3, "measure_reconstruction": 3,
+        "tabulate_retrieval": 1, "tabulate_reconstruction": 1,
+    }  # fmt: skip
+    for target in targets:
+        with open(finished_copy / target, newline="") as lines:
+            rows = [row for row in csv.DictReader(lines) if row["method"] in ("jointopt", "focal", "dmvae")]
+        assert {row["method"] for row in rows} == {"jointopt", "focal", "dmvae"}
+        assert all(math.isfinite(float(row["value"])) for row in rows)
 
 
 # What it will cost

@@ -34,8 +34,8 @@ ACCURACY = Layout(
     "Test accuracy (%) of linear probes on MultiBench", ("method",), ("dataset",),
     notes=(
         "The width of what was probed and the accuracies on validation and training pairs stand beside every number in "
-        "comparison.csv and other_data.csv (setting). FactorCL's notebook scores MIMIC on training pairs and later code "
-        "on validation pairs, so the paper's MIMIC cells may be either.",
+        "comparison.csv and other_data.csv (setting). FactorCL's notebook scores MIMIC on training pairs and later "
+        "code on validation pairs, so the paper's MIMIC cells may be either.",
     ),
 )  # fmt: skip
 LAYOUTS = {
