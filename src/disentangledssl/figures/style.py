@@ -91,7 +91,8 @@ def name_data(axis, rows: pd.DataFrame) -> None:
     """Write what was measured above the axes: a figure goes where its caption does not."""
     (title,) = rows["title"].unique()
     # A long one is made small, since a second line would leave the page.
-    axis.set_title(title, fontsize=7 * min(1, TITLE_LETTERS / len(title)), color=REFERENCE_COLOUR, loc="left")
+    size = 7 * TITLE_LETTERS / max(TITLE_LETTERS, len(title))
+    axis.set_title(title, fontsize=size, color=REFERENCE_COLOUR, loc="left")
 
 
 def letter_panel(axis, letter: str, left: float) -> None:
