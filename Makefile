@@ -1,9 +1,9 @@
 # Each line is one real command; `make help` lists them.
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
-# The first that is new enough; none is, on a machine that lacks it.
+# The first that all dependencies support; none is, on a machine that lacks it.
 PYTHON ?= $(or $(shell for python in python3 python3.13 python3.12 python3.11; do $$python -c \
-  'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo $$python && break; done),python3)
+  'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2> /dev/null && echo $$python && break; done),python3)
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= 2
@@ -20,10 +20,10 @@ help:            ## show this list
 
 $(BIN)/.installed: pyproject.toml requirements.lock requirements-torch.txt
 	@lacks=; command -v git > /dev/null || lacks="git"; \
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || lacks="$$lacks python3.11"; \
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2> /dev/null || lacks="$$lacks python3.11"; \
 	test "$$lacks" = "$${lacks%python3.11}" && { $(PYTHON) -c 'import venv, ensurepip' 2> /dev/null || lacks="$$lacks python3-venv"; }; \
 	test -z "$$lacks" || { echo "This machine lacks $$(echo $$lacks | sed 's/ /, /g'): install what is missing (on" \
-	  "Debian or Ubuntu: apt install git python3 python3-venv), or name a Python of at least 3.11:" \
+	  "Debian or Ubuntu: apt install git python3 python3-venv), or name a Python from 3.11 to 3.13:" \
 	  "make PYTHON=/path/to/python3 ($(PYTHON) is $$($(PYTHON) --version 2> /dev/null || echo not there))" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install $(QUIETLY) --no-deps --require-hashes -r requirements.lock

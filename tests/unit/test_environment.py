@@ -15,6 +15,7 @@ import pytest
 import yaml
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 import disentangledssl
@@ -145,11 +146,17 @@ def test_every_line_of_a_conda_environment_is_a_requirement(name):
 
 
 def test_conda_takes_a_python_that_the_package_allows(project, environment):
-    def numbers(version: str) -> tuple[int, ...]:
-        return tuple(map(int, re.findall(r"\d+", version)))
-
     (chosen,) = environment["python"]
-    assert re.fullmatch(r"=3\.\d+", chosen) and numbers(chosen) >= numbers(project["requires-python"])
+    assert re.fullmatch(r"=3\.\d+", chosen) and chosen[1:] in SpecifierSet(project["requires-python"])
+
+
+def test_make_takes_the_pythons_that_the_package_allows(project):
+    bounds = re.findall(
+        r"not \((\d+), (\d+)\) <= sys.version_info < \((\d+), (\d+)\)", (REPOSITORY / "Makefile").read_text()
+    )
+    assert len(bounds) == 2
+    for least, minor, most, first_refused in bounds:
+        assert SpecifierSet(f">={least}.{minor},<{most}.{first_refused}") == SpecifierSet(project["requires-python"])
 
 
 def test_the_image_passes_its_linter_and_copies_what_is_there():

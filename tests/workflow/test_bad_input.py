@@ -67,7 +67,7 @@ def test_a_setting_that_stands_twice_is_told_once(fresh_copy):
     with (fresh_copy / "config.yaml").open("a") as file:
         file.write("\ndevice: cpu\n")
     result = fresh_copy.run(options=["--dry-run"])
-    assert_says(result, "config.yaml: line ", "device stands here for the second time (first in line 18)")
+    assert_says(result, "config.yaml: line ", "device stands here for the second time (first in line 21)")
     assert result.output.count("for the second time") == 1
 
 

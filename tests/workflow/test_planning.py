@@ -101,9 +101,11 @@ def test_one_target_is_planned_within_five_seconds(fresh):
 
 def test_full_config_has_every_stage_of_every_data_set(fresh):
     result = fresh.under().run(options=["--dry-run", "--cores", "8", "--resources", "gpu=1"]).ok()
-    counts, (simulations, screens, multibench) = result.counts, (4, 3, 2)
+    counts, (simulations, screens, multibench) = result.counts, (4, 5, 3)
     expected = {
-        "simulate": simulations, "curate_screen": screens, "featurise_molecules": screens, "train_mol2vec": 1,
+        "simulate": simulations, "featurise_molecules": screens, "train_mol2vec": 1, "convert_multibench": multibench,
+        # Three screens are bundled; the files of lincs, rxrx19a and mustard are fetched.
+        "curate_screen": 3, "curate_lincs": 1, "curate_rxrx19a": 1, "download_file": 7, "unpack_gctx": 1,
         "split_dataset": simulations + screens + multibench, "probe_references": simulations + multibench,
         "retrieve_references": screens, "tabulate_multibench_probes": multibench, "tabulate_multibench": 1,
         "select_beta": screens, "tabulate_probes": simulations, "tabulate_retrieval": screens,
@@ -121,7 +123,7 @@ def test_full_config_has_every_stage_of_every_data_set(fresh):
     assert counts["train_baseline"] >= screens + 3, "CLIP of the screens, three baselines of the simulation"
     trained = sum(counts[rule] for rule in ("train_step1", "train_step2", "train_baseline"))
     # Step 2 of the screens by its decoders alone: its shared representations are those of step 1.
-    baselines = len(re.findall(r"Training (?:jointopt|focal|dmvae) on (?:lincs|cell)", result.output))
+    baselines = len(re.findall(r"Training (?:jointopt|focal|dmvae) on (?:lincs|cell|rxrx)", result.output))
     step2 = counts["measure_reconstruction"] - baselines
     assert step2 >= screens and trained == counts["probe_representations"] + counts["measure_retrieval"] + step2
 
