@@ -155,7 +155,9 @@ def rank_hits(
         features = mol2vec.featurise(given.smiles, mol2vec_model, file=library)
         rows = hit_rows(query, stack.represent_molecules(index, features))
         names, structures = np.array(given.ids), np.array(given.smiles)
-        true = np.array([canonical_smiles(one) == smiles[own] for one in given.smiles])
+        # A screen of the user's own keeps its SMILES as they were written.
+        wanted = canonical_smiles(smiles[own])
+        true = np.array([canonical_smiles(one) == wanted for one in given.smiles])
     rows.insert(1, "id", names[rows["candidate"]])
     rows.insert(2, "smiles", structures[rows["candidate"]])
     rows["is_true"] = true[rows.pop("candidate")]

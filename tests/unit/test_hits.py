@@ -122,6 +122,23 @@ def test_a_library_is_ranked_as_the_screens_own_molecules_are(trained, screen, d
     )
 
 
+def test_a_library_has_the_phenotypes_own_molecule_however_the_screen_writes_it(
+    trained, screen, dataset, tmp_path, monkeypatch
+):
+    shutil.copytree(screen, tmp_path / "data")
+    molecules = read_table(screen / "molecules.parquet").to_pydict()
+    molecules["smiles"][molecules["id"].index("m07")] = "OCC"
+    write_table(tmp_path / "data" / "molecules.parquet", pa.table(molecules))
+    (tmp_path / "library.csv").write_text("id,smiles\na,CCO\nb,C(O)C\nc,CCC\n")
+    monkeypatch.setattr(hits.mol2vec, "featurise", lambda smiles, model, file: dataset.views[1][: len(smiles)])
+    rank_hits(
+        trained, tmp_path / "data", tmp_path / "hits.csv", stage="step1", run=RUN["id"],
+        phenotype=dataset.ids[np.flatnonzero(dataset.groups == "m07")[0]], library=tmp_path / "library.csv",
+    )  # fmt: skip
+    rows = pd.read_csv(tmp_path / "hits.csv").set_index("id")
+    assert rows["is_true"].to_dict() == {"a": True, "b": True, "c": False}
+
+
 @pytest.mark.parametrize("statistics", ["train", "all"])
 def test_scaling_of_new_molecules_is_that_of_the_data_sets_own(screen, dataset, small, plain, tmp_path, statistics):
     scaling = [plain, plain | {"standardise": True, "clip_quantile": 0.1, "statistics": statistics}]
