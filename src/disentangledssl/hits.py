@@ -194,6 +194,8 @@ def rank_shown_hits(models: Path, dataset_folder: Path, out: Path, *, run: str) 
     Shown is the first profile of each of four test molecules, spread evenly over how well their own molecule is ranked
     (``SHOWN_QUANTILES``), so that the picture is neither of the best nor of chance. A row a phenotype and hit; the
     phenotype's own molecule has one whatever its rank. No rows if the run diverged. Source: choice.
+
+    The run is one of step 2, as its rows say: pictures show no other stage.
     """
     from disentangledssl.representations import Models
 

@@ -32,7 +32,8 @@ SEED = 0
 def map_representations(models: Path, dataset_folder: Path, out: Path, *, run: str) -> None:
     """Write a row a representation and test profile: ``x``, ``y`` and what the screen says of the profile.
 
-    Of more than ``MOST_PROFILES`` an even draw is mapped. No rows if the run diverged.
+    Of more than ``MOST_PROFILES`` an even draw is mapped. No rows if the run diverged. The run is one of step 2, as its
+    rows say: pictures show no other stage.
 
     Raises
     ------
