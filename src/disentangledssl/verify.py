@@ -31,7 +31,7 @@ from disentangledssl.mistakes import ConfigErrors, sentence
 from disentangledssl.sources.catalogue import Digest
 
 SUMS = "SHA256SUMS"
-# There from the first start after a good end to the next good end: what is as new as this, a run wrote.
+# There from the first start after a good end to the next good end: size and date of each file at that start.
 UNFINISHED = ".unfinished"
 KINDS = {".csv", ".json", ".md", ".parquet", ".pdf", ".png", ".tex"}
 FOLDERS_LEFT_OUT = {"benchmarks", "logs"}
@@ -79,14 +79,18 @@ class _Manifest(BaseModel):
 
 
 def mark_start(results: Path) -> None:
-    """Note when the first run began that has not ended well, by the clock of the disk that files are dated by."""
-    results.mkdir(parents=True, exist_ok=True)
-    # Opened, not touched: the date of one that is there has to stay.
-    (results / UNFINISHED).open("a").close()
+    """Note how the files looked when the first run began that has not ended well: their sizes and dates."""
+    mark = results / UNFINISHED
+    if not mark.exists():
+        seen = [f"{_looks(results / name)} {name}\n" for name in recorded_files(results)]
+        with atomic(mark) as part:
+            part.write_text("".join(seen), encoding="utf-8", errors="surrogateescape")
 
 
 def write_sums(results: Path) -> list[str]:
     """Note the digests of what was written since :func:`mark_start`, when a run has ended well; others keep theirs.
+
+    Written is what has another size or date than at the start, be it an earlier date: clocks may go back.
 
     Returns
     -------
@@ -99,12 +103,12 @@ def write_sums(results: Path) -> list[str]:
         If a file cannot be read, or the notes are damaged.
     """
     mark, sums = results / UNFINISHED, results / SUMS
-    since = mark.stat().st_mtime_ns
+    seen = set(mark.read_text(encoding="utf-8", errors="surrogateescape").splitlines())
     noted, now = _read_sums(sums) if sums.exists() else {}, {}
     altered = []
     for name in recorded_files(results):
         now[name] = digest(results / name).partition(":")[2]
-        if noted.get(name, now[name]) != now[name] and (results / name).stat().st_mtime_ns < since:
+        if noted.get(name, now[name]) != now[name] and f"{_looks(results / name)} {name}" in seen:
             altered.append(name)
     with atomic(sums) as part:
         lines = [f"{noted[name] if name in altered else sha}  {name}\n" for name, sha in now.items()]
@@ -187,6 +191,12 @@ def verify(results: Path, configs: Sequence[Path] = ()) -> tuple[str, bool]:
         *(f"  {one}" for one in versions),
     ]
     return "\n".join(lines), not (files.different or files.missing or data.different or data.missing or settings)
+
+
+def _looks(path: Path) -> str:
+    """Say what of a file changes whenever it is written, without reading it."""
+    state = path.lstat()
+    return f"{state.st_size} {state.st_mtime_ns}"
 
 
 def _counted(found: Comparison) -> str:

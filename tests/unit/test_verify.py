@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -196,13 +197,33 @@ def test_a_run_vouches_only_for_what_it_wrote(results):
     assert run(results) == [] and not compare_results(results).different
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_run_vouches_for_what_it_wrote_whatever_the_clock_says(results, hours):
+    """The clock goes back, or was set back before: neither is the run accused nor who altered a file excused."""
+    (results / "table1.csv").write_text("a,b\n1,3\n")
+    os.utime(results / "table1.csv", (time.time() + 10**6,) * 2)
+    mark_start(results)
+    for name in ("screen/figure.png", "manifest.json"):
+        put(results / name, "new")
+        os.utime(results / name, (OLD + 3600 * hours,) * 2)
+    assert write_sums(results) == ["table1.csv"]
+    assert compare_results(results).different == ["table1.csv"]
+
+
 def test_a_run_that_goes_on_from_a_killed_one_vouches_for_both(results):
+    put(results / "screen" / "figure.png", "altered before")
     mark_start(results)
     (results / "table1.csv").write_text("a,b\n1,3\n")
-    os.utime(results / UNFINISHED, (OLD + 1, OLD + 1))
-    os.utime(results / "table1.csv", (OLD + 2, OLD + 2))
-    assert run(results) == [] and not compare_results(results).different
+    os.utime(results / "table1.csv", (OLD - 3600,) * 2)
+    assert run(results) == ["screen/figure.png"] and compare_results(results).different == ["screen/figure.png"]
     assert not (results / UNFINISHED).exists()
+
+
+def test_a_link_that_leads_nowhere_keeps_no_run_from_starting(results):
+    (results / "linked.csv").symlink_to("nowhere.csv")
+    mark_start(results)
+    with pytest.raises(InputError, match=r"linked\.csv: cannot be read \(No such file or directory\)"):
+        write_sums(results)
 
 
 MANIFESTS = {
