@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from disentangledssl.batches import CHUNK, EpochSize
+from disentangledssl.code_scaling import standardise_codes
 from disentangledssl.dataset import PairedDataset
 from disentangledssl.encoders import StackedMLP
 from disentangledssl.errors import InputError
@@ -34,7 +35,6 @@ from disentangledssl.training import smallest_fold, train
 # By target view, what decoders see. The last one of view 1 generates phenotypes for other molecules.
 DECODERS = {1: ("zc1", "zs1", "zc1+zs1", "zc2+zs1"), 2: ("zc2", "zs2", "zc2+zs2")}
 ROWS_AT_A_TIME = 2048
-SINGLE_ROUNDING = 1e-6  # of a number; a spread below it is that of float32
 
 log = logging.getLogger(__name__)
 
@@ -311,7 +311,7 @@ def fit_decoders(
     for place, (run, of_run) in enumerate(zip(runs, codes, strict=True)):
         whole = np.concatenate([of_run[part] for part in widths], axis=1)
         if settings.codes == "standardised":
-            whole = _standardise(whole, dataset.pairs_in(run["fold"], "train"))
+            whole = standardise_codes(whole, whole[dataset.pairs_in(run["fold"], "train")])
         inputs[place] = torch.from_numpy(whole)
     feed = CodeFeed(
         inputs.to(device),
@@ -334,11 +334,3 @@ def fit_decoders(
         decoders.best_epoch.min(), decoders.best_epoch.max(),
     )  # fmt: skip
     return decoders, feed.codes
-
-
-def _standardise(codes: np.ndarray, training: np.ndarray) -> np.ndarray:
-    """Standardise each dimension on training pairs; one that only rounding keeps from being constant becomes 0."""
-    fitted = codes[training].astype(np.float64)
-    mean, std = fitted.mean(axis=0), fitted.std(axis=0)
-    constant = std <= SINGLE_ROUNDING * np.abs(mean)
-    return np.where(constant, 0, (codes - mean) / np.where(constant, 1, std)).astype(np.float32)

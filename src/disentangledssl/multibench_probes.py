@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from disentangledssl.code_scaling import standardise_codes
 from disentangledssl.dataset import PairedDataset
 from disentangledssl.evaluation import linear_probe
 from disentangledssl.evaluation.logistic import UNLABELLED
-from disentangledssl.scaling import STANDARDISED, scale_view
 
 METRICS = {"train": "train_accuracy", "validation": "validation_accuracy", "test": "accuracy"}
 KINDS = {"zc": "shared", "zs": "specific"}
@@ -71,7 +71,7 @@ def accuracy_rows(
             "code_std": float(values[test].std()) if values.size else None,
         }
         if probe["codes"] == "standardised":
-            values = scale_view(values, train, STANDARDISED)
+            values = standardise_codes(values, values[train]).astype(np.float32)
         predicted = linear_probe.probe_predictions(values[train], labels, values, **options)
         for label, classes in predicted.items():
             rows += [described | row for row in split_accuracies(label, classes, dataset, fold)]

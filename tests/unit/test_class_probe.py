@@ -109,6 +109,15 @@ def test_a_code_that_says_nothing_is_at_chance(width):
     assert probe(*splits).value == pytest.approx(1 / 3)
 
 
+def test_a_collapsed_code_is_at_chance():
+    """Although the rounding about its one value is the class."""
+    rng = np.random.default_rng(8)
+    classes = [draw(rng, 60, signal=0).classes for _ in range(3)]
+    codes = [np.float32(0.7) + np.searchsorted(NAMES, one)[:, None].astype(np.float32) * 6e-8 for one in classes]
+    splits = [Labelled(code.astype(np.float32), one) for code, one in zip(codes, classes, strict=True)]
+    assert len(np.unique(splits[0].codes)) == 3 and probe(*splits).value == pytest.approx(1 / 3)
+
+
 def test_balanced_accuracy_is_scikit_learns():
     rng = np.random.default_rng(9)
     truth, predicted = rng.choice(NAMES, 50), rng.choice(NAMES, 50)

@@ -66,6 +66,16 @@ def test_standardised_codes_are_those_of_training_pairs_whatever_their_scale(dat
     assert raw["train_accuracy"] == majority < expected["train_accuracy"]
 
 
+def test_a_collapsed_code_says_the_most_common_class(dataset):
+    """Although the rounding about its one value is the class."""
+    train, test = (dataset.pairs_in(0, split) for split in ("train", "test"))
+    classes = dataset.labels["c"]
+    codes = {"shared": (np.float32(0.7) + classes[:, None] * np.float32(6e-8)).astype(np.float32)}
+    assert len(np.unique(codes["shared"])) == len(np.unique(classes)) == 2
+    found = accuracies(accuracy_rows(NAMED, codes, dataset, 0, PROBE), "shared", "c")
+    assert found["accuracy"] == np.mean(classes[test] == np.bincount(classes[train]).argmax())
+
+
 def test_a_split_without_labelled_pairs_has_no_row(dataset):
     labels = dataset.labels["c"].copy()
     labels[dataset.pairs_in(0, "validation")] = -1

@@ -58,3 +58,11 @@ def test_one_value_has_no_r2_and_an_empty_code_has_none_to_give():
     assert np.isnan(probe_number(constant, validation, test).value)
     empty = [Measured(one.codes[:, :0], one.numbers) for one in (train, validation, test)]
     assert -0.2 < probe_number(*empty).value <= 0
+
+
+def test_a_collapsed_code_has_no_r2():
+    """Although the rounding about its one value is the number."""
+    rng = np.random.default_rng(4)
+    numbers = [rng.integers(2, size=60).astype(float) for _ in range(3)]
+    splits = [Measured((0.7 + 6e-8 * one[:, None]).astype(np.float32), one) for one in numbers]
+    assert len(np.unique(splits[0].codes)) == 2 and -0.2 < probe_number(*splits).value <= 0

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
+from disentangledssl.code_scaling import standardise_codes
 from disentangledssl.targets import UNLABELLED
 
 INVERSE_PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -77,18 +77,21 @@ def probe_classes(train: Labelled, validation: Labelled, test: Labelled, test_st
         return ClassScore(np.nan, np.nan, np.nan, classes, profiles, unseen)
     chances = 1 / classes, blind_accuracy(test.classes[known], test_strata[known])
     train, validation, test = (_only(one, seen) for one in (train, validation, test))
-    scaler = StandardScaler().fit(_wide(train.codes))
+    fitted = _wide(train.codes)
+    train, validation, test = (
+        one._replace(codes=standardise_codes(_wide(one.codes), fitted)) for one in (train, validation, test)
+    )
     # Each fit starts from that with the next stronger penalty.
     probe = LogisticRegression(class_weight="balanced", max_iter=MAX_ITER, warm_start=True)
     best_score, value = -np.inf, np.nan
     for inverse_penalty in INVERSE_PENALTIES:
-        probe.set_params(C=inverse_penalty).fit(scaler.transform(_wide(train.codes)), train.classes)
+        probe.set_params(C=inverse_penalty).fit(train.codes, train.classes)
         score = 0.0
         if len(validation.classes):
-            score = balanced_accuracy(validation.classes, probe.predict(scaler.transform(_wide(validation.codes))))
+            score = balanced_accuracy(validation.classes, probe.predict(validation.codes))
         if score > best_score:
             best_score = score
-            value = balanced_accuracy(test.classes, probe.predict(scaler.transform(_wide(test.codes))))
+            value = balanced_accuracy(test.classes, probe.predict(test.codes))
     return ClassScore(value, *chances, classes, profiles, unseen)
 
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.linear_model import Ridge
 from sklearn.metrics import r2_score
-from sklearn.preprocessing import StandardScaler
+
+from disentangledssl.code_scaling import standardise_codes
 
 PENALTIES = (100.0, 10.0, 1.0, 0.1, 0.01, 0.001)  # a training profile, of standardised codes
 
@@ -51,15 +52,18 @@ def probe_number(train: Measured, validation: Measured, test: Measured) -> Numbe
     profiles = len(test.numbers)
     if any(len(np.unique(one.numbers)) < 2 for one in (train, test)):
         return NumberScore(np.nan, profiles)
-    scaler = StandardScaler().fit(train.codes)
+    fitted = train.codes
+    train, validation, test = (
+        one._replace(codes=standardise_codes(one.codes, fitted)) for one in (train, validation, test)
+    )
     least_error, value = np.inf, np.nan
     for penalty in PENALTIES:
-        probe = Ridge(alpha=penalty * len(train.numbers)).fit(scaler.transform(train.codes), train.numbers)
+        probe = Ridge(alpha=penalty * len(train.numbers)).fit(train.codes, train.numbers)
         error = 0.0
         if len(validation.numbers):
-            error = np.square(probe.predict(scaler.transform(validation.codes)) - validation.numbers).mean()
+            error = np.square(probe.predict(validation.codes) - validation.numbers).mean()
         if error < least_error:
-            least_error, value = error, r2_score(test.numbers, probe.predict(scaler.transform(test.codes)))
+            least_error, value = error, r2_score(test.numbers, probe.predict(test.codes))
     return NumberScore(value, profiles)
 
 
