@@ -33,7 +33,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         full = shutil.disk_usage(path.parent).free < 2**20
         if full or (isinstance(error, OSError) and error.filename is None):
             number = errno.ENOSPC if full else error.errno
-            raise OSError(number, os.strerror(number or errno.EIO), str(path)) from error
+            raise OSError(number, os.strerror(number) if number else str(error), str(path)) from error
         raise
     finally:
         part.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 PACKAGE = "disentangledssl"
 # These decide what a person reads, how bytes reach the disk and which settings are refused, never a number: the
 # values of settings are parameters of the rules themselves.
-WITHOUT_EFFECT = frozenset({"errors", "files", "progress", "settings", "timings"})
+WITHOUT_EFFECT = frozenset({"atomic", "errors", "files", "progress", "settings", "timings"})
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 

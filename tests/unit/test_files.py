@@ -74,6 +74,7 @@ def test_an_error_of_the_disk_names_the_final_file(tmp_path):
     assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(tmp_path / "c.txt"))
     with pytest.raises(OSError) as caught, atomic(tmp_path / "c.txt"):
         raise OSError("in a library's own words, without a number")
+    assert caught.value.strerror == "in a library's own words, without a number"
     assert caught.value.filename == str(tmp_path / "c.txt") and names(tmp_path) == []
 
 

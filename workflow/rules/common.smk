@@ -643,7 +643,7 @@ def told(mend):
     except InputError as error:
         raise WorkflowError(str(error))
     except OSError as error:
-        problem = f"cannot be written ({error.strerror})"
+        problem = f"cannot be written ({error.strerror or error})"
         raise WorkflowError(str(InputError(error.filename or R, "", problem, mend)))
 
 

@@ -40,7 +40,7 @@ def job(snakemake):
         # Full disk, no permission: the user's machine, not our code.
         place = error.filename or snakemake.log[0]
         free = f", {psutil.disk_usage(_there(place)).free / 1e6:.0f} MB free" if error.errno == errno.ENOSPC else ""
-        _fail(snakemake, terminal, f"{place}: {error.strerror}{free}; mend this and run again.")
+        _fail(snakemake, terminal, f"{place}: {error.strerror or error}{free}; mend this and run again.")
     except MemoryError as error:
         _fail(snakemake, terminal, f"step {snakemake.rule} needs more memory than there is ({error}); give it more.")
     except Exception:
