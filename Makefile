@@ -7,6 +7,9 @@ PYTHON ?= $(or $(shell for python in python3 python3.13 python3.12 python3.11; d
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= 2
+# What verify compares: a folder of results and the configs of its last start.
+RESULTS ?= results/quick
+CONFIG ?= config/quick.yaml
 # A file of tests stays in one process, which makes what its tests share once.
 SIDE_BY_SIDE = --numprocesses $(CORES) --dist loadfile --no-loadscope-reorder
 QUIETLY = --quiet --disable-pip-version-check
@@ -41,8 +44,8 @@ lock: $(BIN)/.installed    ## bring requirements.lock in step with pyproject.tom
 quick: $(BIN)/.installed   ## set up, then train and evaluate on real screens and a small simulation (minutes)
 	$(BIN)/snakemake --cores $(CORES) --configfile config/quick.yaml
 
-verify: $(BIN)/.installed  ## whether results/quick is still what its runs made; data and settings those of the last start?
-	$(BIN)/python -m disentangledssl.verify results/quick --configfile config/quick.yaml
+verify: $(BIN)/.installed  ## is results/quick still what its runs made? (RESULTS=results/middle CONFIG=config/middle.yaml: another)
+	$(BIN)/python -m disentangledssl.verify $(RESULTS) --configfile $(CONFIG)
 
 twice: $(BIN)/.installed   ## the quick preset, twice from scratch: the same bytes? (10 minutes; check-all has it too)
 	$(BIN)/pytest tests/workflow/test_quick.py

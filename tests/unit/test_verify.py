@@ -303,6 +303,20 @@ def test_the_command_tells_by_its_exit_status(results, capsys):
     assert result.returncode == 1 and result.stderr.startswith("config/no.yaml: no such file; ")
 
 
+def test_make_verifies_any_folder():
+    make = shutil.which("make")
+    if not make:
+        pytest.skip("make is not installed")
+
+    def asked(*settings):
+        plan = subprocess.run([make, "-n", "verify", *settings], cwd=REPOSITORY, capture_output=True, text=True)
+        return plan.stdout.splitlines()[-1].partition("verify ")[2]
+
+    assert asked() == "results/quick --configfile config/quick.yaml"
+    configs = "config/middle.yaml my.yaml"
+    assert asked("RESULTS=results/middle", f"CONFIG={configs}") == f"results/middle --configfile {configs}"
+
+
 def test_origin_names_this_commit(tmp_path):
     here = origin(REPOSITORY)
     git = ["git", "rev-parse", "HEAD"]
