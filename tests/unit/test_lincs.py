@@ -146,7 +146,7 @@ def test_each_step_counts_what_plain_loops_count(geo, miniature):
     assert all(one[f"{what}_after"] == other[f"{what}_before"] for one, other in pairwise(chain)
                for what in ("rows", "molecules", "features"))  # fmt: skip
     assert int(chain[0]["rows_before"]) == len(miniature.wells)
-    assert found["parse SMILES"]["reason"].endswith("cannot parse: C1CC")
+    assert found["parse SMILES"]["reason"].endswith('cannot parse: 1 of 7 compounds: BRD-K00000005 ("C1CC")')
     assert (found["measure landmark genes"]["features_before"], chain[-1]["features_after"]) == ("0", "6")
 
 

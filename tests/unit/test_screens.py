@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from rdkit import Chem
@@ -229,6 +230,26 @@ def test_bad_smiles_are_reported_counted_and_dropped(tmp_path, caplog, capfd):
     step = steps(tmp_path / "out")["parse SMILES"]
     assert rows(step) == (60, 57) and step["reason"].endswith("rows 20, 21, 22")
     assert capfd.readouterr() == ("", "")
+
+
+def test_compounds_with_bad_smiles_are_reported_counted_and_dropped(caplog):
+    """Of screens whose structures are those of a list of compounds; two compounds may have the same bad one."""
+    smiles = {f"K{k}": f"C{k}CC" for k in range(1, 7)} | {"K7": "C1CC", "K8": "OCC"}
+    rows = pd.DataFrame({"pert_id": [*smiles, "K2"], "smiles": [*smiles.values(), "C2CC"]})
+    screen = curation.Screen(Path("wells.txt"), rows, [])
+    curation.resolve_structures(screen, "pert_id")
+    assert screen.rows["pert_id"].tolist() == ["K8"] and screen.rows["smiles"].tolist() == ["CCO"]
+    (reason,) = (line["reason"] for line in screen.report.lines if line["step"] == "parse SMILES")
+    assert reason == (
+        'SMILES that RDKit cannot parse: 7 of 8 compounds: K1 ("C1CC"), K2 ("C2CC"), K3 ("C3CC"), K4 ("C4CC"), '
+        'K5 ("C5CC") and 2 more'
+    )
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    wells = [1, 2, 1, 1, 1, 1, 1]
+    assert said == [
+        f'wells.txt: compound K{k}: "{smiles[f"K{k}"]}" cannot be parsed; wells left out: {count}'
+        for k, count in enumerate(wells, 1)
+    ]
 
 
 def test_what_cannot_be_curated_is_refused(tmp_path):

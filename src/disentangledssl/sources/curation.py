@@ -99,15 +99,25 @@ def canonicalise(screen: Screen) -> None:
     screen.record("canonical SMILES", kept, "one molecule, one SMILES")
 
 
-def resolve_structures(screen: Screen) -> None:
-    """Keep wells of compounds with a structure; compounds of one canonical SMILES become one molecule."""
+def resolve_structures(screen: Screen, compound: str) -> None:
+    """Keep wells of compounds with a structure; compounds of one canonical SMILES become one molecule.
+
+    Compounds whose SMILES RDKit cannot read are reported by the column ``compound``, counted and dropped.
+    """
     given = screen.rows["smiles"]
     known = given.notna() & ~given.isin(NO_STRUCTURE)
     screen.keep(known, "known structures", "compounds without a published structure")
     given = screen.rows["smiles"]
     canonical = {smiles: canonical_smiles(smiles) for smiles in given.unique()}
-    bad = sorted(smiles for smiles, one in canonical.items() if one is None)
-    screen.keep(~given.isin(bad), "parse SMILES", f"SMILES that RDKit cannot parse: {first_few(bad) or 'none'}")
+    bad = [smiles for smiles, one in canonical.items() if one is None]
+    wells = screen.rows.groupby([compound, "smiles"]).size()
+    unread = wells[wells.index.isin(bad, level="smiles")]
+    for (name, smiles), count in unread.items():
+        log.warning('%s: compound %s: "%s" cannot be parsed; wells left out: %d', screen.path, name, smiles, count)
+    reason = f"SMILES that RDKit cannot parse: {len(unread)} of {len(wells)} compounds"
+    if bad:
+        reason += ": " + first_few(f'{name} ("{smiles}")' for name, smiles in unread.index)
+    screen.keep(~given.isin(bad), "parse SMILES", reason)
     merged = screen.rows.assign(smiles=screen.rows["smiles"].map(canonical))
     screen.record("canonical SMILES", merged, "compounds of one canonical SMILES are one molecule; salts stay apart")
 

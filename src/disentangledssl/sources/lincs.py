@@ -195,7 +195,7 @@ def read_wells_of_geo(wells_path: Path, compounds_path: Path, minimum_controls: 
     screen = Screen(wells_path, wells.sort_values("id", kind="stable", ignore_index=True), [])
     screen.keep(screen.rows.pop("pert_type") == COMPOUND, "compounds", f"wells of the type {COMPOUND}")
     screen.keep(screen.rows["cell_id"].isin(LINES), "cell lines", f"the paper's {len(LINES)}: {', '.join(LINES)}")
-    resolve_structures(screen)
+    resolve_structures(screen, "pert_id")
     controls = screen.rows["plate"].map(vehicles["plate"].value_counts()).fillna(0)
     wanted = "a vehicle well" if minimum_controls == 1 else f"{minimum_controls} vehicle wells"
     screen.keep(controls >= minimum_controls, "plate controls", f"plates with at least {wanted}")
@@ -241,7 +241,7 @@ def read_archive(path: Path) -> tuple[Screen, dict[str, Any], dict[str, Any]]:
     screen.keep(screen.rows["cell_id"].isin(LINES), "cell lines", f"the paper's {len(LINES)}: {', '.join(LINES)}")
     screen.keep(screen.rows["plate"].isin(list(controls)), "plate controls", f"plates that {CONTROLS} lists")
     screen.keep(screen.rows["smiles"].isin(list(vectors)), "Mol2vec", f"structures that {VECTORS} lists")
-    resolve_structures(screen)
+    resolve_structures(screen, "pert_id")
     return screen, wells, controls
 
 

@@ -232,7 +232,7 @@ def read_population(path: Path, control: str) -> tuple[Screen, pd.DataFrame, dic
     controls = untreated.loc[untreated["condition"] == CONTROLS[control][0], ["id", "plate"]].reset_index(drop=True)
     screen.keep(screen.rows.pop("condition") == ACTIVE, "condition", f"wells with {ACTIVE}")
     screen.keep(screen.rows["treatment"].notna(), "compounds", "wells with a treatment")
-    resolve_structures(screen)
+    resolve_structures(screen, "treatment")
     # Half-log steps; a dose may be written with more digits or fewer.
     dose = pd.to_numeric(screen.rows["dose_um"], errors="coerce")
     screen.rows["dose_um"] = dose.map({one: float(f"{one:.2e}") for one in dose.dropna().unique()})
