@@ -17,7 +17,7 @@ Source: sec. 3.3 and Table 2 (top-N accuracy, MRR, Random row), which has the fi
   main unit on stand-in data), ``per_profile`` means (the paper's, where profiles are the queries) by their profiles;
   the bootstrap resamples groups, never wells, which are not independent.
 - MRR depends on the pool (exact Random is H_n / n): never compare values of different pools.
-- **Null**: the groups' phenotypes are paired with other groups' molecules at random, and ranked by the same codes.
+- **Null**: the groups' molecules are dealt out anew at random, and ranked by the same codes; some get their own again.
 
 Metrics, in columns of these names: ``mrr`` (reciprocal rank), ``top<N>`` (top-N accuracy), ``top_tenth`` (own
 candidate within the best ceil(0.1 x pool)), ``rank`` (1 = best, mid-rank) and ``percentile`` (share of others'
