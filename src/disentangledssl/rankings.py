@@ -40,8 +40,11 @@ def retrieval_columns(top: Sequence[int]) -> dict[str, pa.DataType]:
 
 
 def null_columns(top: Sequence[int]) -> dict[str, pa.DataType]:
-    """Columns of the null: one row a run, unit and permutation, which weighs ``weight`` in a mean over folds."""
-    more = {"unit": pa.string(), "permutation": pa.int64(), "weight": pa.float64()}
+    """Columns of the null: one row a run, unit, permutation and number of folds that test a group.
+
+    It is of the groups that so many ``folds`` test, and weighs ``weight`` in a mean over folds.
+    """
+    more = {"unit": pa.string(), "permutation": pa.int64(), "folds": pa.int64(), "weight": pa.float64()}
     return RUN_COLUMNS | more | metric_columns(top)
 
 
@@ -108,10 +111,10 @@ def ranking_rows(
 def null_rows(
     named, phenotypes, molecules, dataset: PairedDataset, fold: int, top, permutations: int, pool: str
 ) -> list[dict[str, Any]]:
-    """Pair the phenotypes of test groups with molecules of other groups at random, and rank by the same codes.
+    """Pair the phenotypes of test groups with the molecules of groups drawn at random, and rank by the same codes.
 
-    Of the paper's way of ranking only. The permutations are those of the fold, whatever the run, so that means over
-    seeds and folds are of the same pairings.
+    A group may draw its own. Of the paper's way of ranking only. The permutations are those of the fold, whatever the
+    run, so that means over seeds and folds are of the same pairings; see :func:`pairings`.
     """
     pairs = _tested(dataset, fold, pool)
     candidates, truth = retrieval.candidate_pool(dataset.rows[1][pairs])
@@ -121,17 +124,71 @@ def null_rows(
     tables = retrieval.group_tables(
         phenotypes[dataset.rows[0][pairs]], molecules[candidates], member, of_molecule, top=top
     )
-    rng = np.random.default_rng([0, fold])
-    orders = np.stack([rng.permutation(len(groups)) for _ in range(permutations)])
+    tested = [np.unique(dataset.groups[_tested(dataset, one, pool)]) for one in range(len(dataset.folds))]
+    names, counts = np.unique(np.concatenate(tested), return_counts=True)
+    orders = pairings(groups, names[counts > 1], fold, permutations)
+    folds = counts[np.searchsorted(names, groups)]
     rows = []
     for unit in retrieval.UNITS:
-        weights = retrieval.unit_weights({"profiles": profiles}, unit)
-        means = retrieval.shuffled_means(tables, weights, orders)
-        same = named | {"unit": unit, "weight": weights.sum()}
-        rows += [
-            same | {"permutation": k} | {name: values[k] for name, values in means.items()} for k in range(permutations)
-        ]
+        for count in np.unique(folds):
+            weights = np.where(folds == count, retrieval.unit_weights({"profiles": profiles}, unit), 0)
+            means = retrieval.shuffled_means(tables, weights, orders)
+            same = named | {"unit": unit, "folds": int(count), "weight": weights.sum()}
+            rows += [
+                same | {"permutation": k} | {name: values[k] for name, values in means.items()}
+                for k in range(permutations)
+            ]
     return rows
+
+
+def pairings(groups: np.ndarray, shared: np.ndarray, fold: int, permutations: int) -> np.ndarray:
+    """Draw uniform permutations of a fold's groups, in which those that other folds test too meet as they do there.
+
+    A molecule that several folds test is one molecule under the null as well: paired anew in each of them, its mean
+    over folds would vary too little. Pools differ, so its partner cannot always be the same. What is the same in all
+    folds are the cycles of the shared groups, that is a permutation's when the groups of single folds are taken out.
+
+    Parameters
+    ----------
+    groups : array of text, ``(groups,)``
+        Of the fold, sorted.
+    shared : array of text, ``(shared groups,)``
+        That several folds test, this one or not; sorted.
+    fold, permutations : int
+
+    Returns
+    -------
+    array of whole numbers, ``(permutations, groups)``
+        For each group the place of that whose molecules it gets.
+
+    Notes
+    -----
+    What is left of the cycles of a uniform permutation is uniform, and independent of where the others stood (the
+    Chinese restaurant process). Source: choice.
+    """
+    of_fold, of_all = np.random.default_rng([0, fold]), np.random.default_rng(1)
+    here = np.flatnonzero(np.isin(groups, shared))
+    among_shared = np.searchsorted(shared, groups[here])
+    orders = []
+    for _ in range(permutations):
+        order = of_fold.permutation(len(groups))
+        leads = remaining_cycles(of_all.permutation(len(shared)), among_shared)
+        instead = np.arange(len(groups))
+        instead[remaining_cycles(order, here)] = np.searchsorted(groups, shared[leads])
+        orders.append(instead[order])
+    return np.stack(orders)
+
+
+def remaining_cycles(order: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Take all but the places ``kept`` out of a permutation's cycles, and say where each of these leads then.
+
+    >>> remaining_cycles(np.array([1, 2, 3, 0]), np.array([0, 2])).tolist()
+    [2, 0]
+    """
+    leads = order[kept]
+    while (gone := ~np.isin(leads, kept)).any():
+        leads[gone] = order[leads[gone]]
+    return leads
 
 
 def _tested(dataset: PairedDataset, fold: int, pool: str) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +28,14 @@ from disentangledssl.evaluation.retrieval import (
 from disentangledssl.files import read_table, table_info, write_table
 from disentangledssl.measurements import RUN_COLUMNS, measurement_table, reference_run, run_columns
 from disentangledssl.probes import PROBE_COLUMNS, probe_models
-from disentangledssl.rankings import measure_retrieval, null_columns, null_rows, ranking_rows, retrieval_columns
+from disentangledssl.rankings import (
+    measure_retrieval,
+    null_columns,
+    null_rows,
+    pairings,
+    ranking_rows,
+    retrieval_columns,
+)
 from disentangledssl.reference_rows import probe_references, retrieve_references
 from disentangledssl.representations import Models
 from disentangledssl.runs import expand, spell
@@ -360,6 +369,33 @@ def test_null_pairs_groups_within_the_fold_alike_for_all_runs(models, tiny, tmp_
                 assert found["weight"] == weight
                 for name, value in summarise(rows, unit).items():
                     assert found[name] == pytest.approx(value)
+
+
+def test_groups_of_several_folds_meet_alike_in_each_and_any_permutation_may_come():
+    shared = np.array(["b", "c", "e"])
+    groups = {0: np.array(["a", "b", "c"]), 1: np.array(["b", "c", "d", "e"])}
+    orders = {fold: pairings(names, shared, fold, 6000) for fold, names in groups.items()}
+    for fold, names in groups.items():
+        found = Counter(map(tuple, orders[fold].tolist()))
+        every = math.factorial(len(names))
+        assert len(found) == every
+        # Chi-squared of every - 1 degrees of freedom.
+        assert sum((count - 6000 / every) ** 2 for count in found.values()) / (6000 / every) < every + 20
+
+    def first(names, order, name):
+        """The first of b and c that one comes to."""
+        while (name := names[order[names.tolist().index(name)]]) not in ("b", "c"):
+            pass
+        return name
+
+    met = [[first(groups[fold], order, "b") for order in orders[fold]] for fold in (0, 1)]
+    assert met[0] == met[1] and Counter(met[0])["c"] == pytest.approx(3000, abs=150)
+
+
+def test_pairings_of_folds_that_share_no_group_are_their_own():
+    names = np.array(["a", "b", "c"])
+    rng = np.random.default_rng([0, 4])
+    assert pairings(names, names[:0], 4, 3).tolist() == [rng.permutation(3).tolist() for _ in range(3)]
 
 
 # What only some simulated data allow

@@ -265,7 +265,13 @@ def shuffled(named, values, weights=(("per_molecule", 2), ("per_profile", 4))):
     """Rows of the null of a run: the MRR of each permutation, tenfold per profile."""
     return [
         named
-        | {"unit": unit, "permutation": k, "weight": weight, "mrr": value * (1 if unit == "per_molecule" else 10)}
+        | {
+            "unit": unit,
+            "permutation": k,
+            "folds": 1,
+            "weight": weight,
+            "mrr": value * (1 if unit == "per_molecule" else 10),
+        }
         | dict.fromkeys(["top1", "top_tenth", "rank", "percentile"], 0.0)
         for unit, weight in weights
         for k, value in enumerate(values)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from disentangledssl.dataset import pairs_table, read_dataset, splits_table, write_view
 from disentangledssl.errors import InputError
-from disentangledssl.evaluation.retrieval import random_metrics
+from disentangledssl.evaluation.retrieval import INTERVAL, random_metrics, retrieval_rows
 from disentangledssl.files import read_table, table_info, write_table
 from disentangledssl.measurements import measurement_table, reference_run
-from disentangledssl.rankings import retrieval_columns
+from disentangledssl.rankings import null_columns, null_rows, pairings, retrieval_columns
 from disentangledssl.reference_rows import retrieve_references
 from disentangledssl.scaling import scale_fold
 from disentangledssl.settings import ScalingSettings
@@ -196,14 +197,16 @@ POOLS = {0: 4, 1: 2}
 def tabulate(tmp_path):
     """Tabulate rows of CLIP beside a ridge; gives the table by method, unit and metric."""
 
-    def write(rows):
+    def write(rows, null=()):
         rows = rows + [
             row for fold in (0, 1) for row in ranked(reference_run("ridge", fold), VALUES[fold], POOLS[fold])
         ]
         info = {"dataset": {"name": "few", "title": "Few", "stand_in": True, "trained_on": "many"}}
         write_table(tmp_path / "rows.parquet", measurement_table(rows, retrieval_columns([1])), info)
+        write_table(tmp_path / "null.parquet", measurement_table(list(null), null_columns([1])), info)
         wanted = [f"clip/fold={fold},seed={seed}" for fold in (0, 1) for seed in (0, 1)]
-        tabulate_transfer([tmp_path / "rows.parquet"], wanted, None, tmp_path / "transfer.parquet", bootstrap=50)
+        measured = [tmp_path / "rows.parquet"], [tmp_path / "null.parquet"]
+        tabulate_transfer(*measured, wanted, None, tmp_path / "transfer.parquet", bootstrap=50)
         table = read_table(tmp_path / "transfer.parquet").to_pylist()
         return {(row["method"], row["unit"], row["metric"]): row for row in table}
 
@@ -231,3 +234,35 @@ def test_seeds_are_averaged_and_lost_ones_counted(tabulate):
     assert both["std"] == pytest.approx(np.std([one["mean"], one["mean"] / 2], ddof=1))
     lost = tabulate([*rows, *ranked(clip(0, 1), better[0], 4), clip(1, 1, "diverged")])["clip", "per_molecule", "mrr"]
     assert (lost["mean"], lost["n"], lost["n_diverged"]) == (pytest.approx(one["mean"]), 1, 1)
+
+
+def test_null_is_that_of_each_molecule_averaged_over_its_folds(joined, tabulate):
+    """By pairing molecules literally, in each permutation, and averaging as the table does; seeds are averaged too."""
+    dataset, rng, pairs_at_random = read_dataset(joined / "joined"), np.random.default_rng(0), 40
+    rows, null, literal = [], [], []
+    tested = {fold: dataset.pairs_in(fold, "test") for fold in (0, 1)}
+    both = np.intersect1d(*(dataset.groups[pairs] for pairs in tested.values()))
+    assert both.tolist() == ["few/G3", "few/G4"]
+    for seed in (0, 1):
+        for fold, pairs in tested.items():
+            codes = [rng.normal(size=(len(view), 4)) for view in dataset.views]
+            rows += ranked(clip(fold, seed), VALUES[fold], POOLS[fold])
+            null += null_rows(clip(fold, seed), *codes, dataset, fold, [1], pairs_at_random, "test")
+            # A molecule is a group here.
+            groups, member = np.unique(dataset.groups[pairs], return_inverse=True)
+            pool = np.array([dataset.rows[1][pairs[member == place][0]] for place in range(len(groups))])
+            for permutation, order in enumerate(pairings(groups, both, fold, pairs_at_random)):
+                found = retrieval_rows(
+                    codes[0][dataset.rows[0][pairs]], codes[1][pool], order[member], dataset.groups[pairs], top=[1]
+                )
+                found = pd.DataFrame(found).assign(permutation=permutation, fold=fold, seed=seed)
+                literal.append(found)
+    table = tabulate(rows, null)
+    of_molecule = pd.concat(literal).groupby(["permutation", "group"]).mean(numeric_only=True).reset_index()
+    assert of_molecule["group"].nunique() == 4
+    for metric in ("mrr", "top1", "rank"):
+        expected = of_molecule.groupby("permutation")[metric].mean()
+        row = table["clip", "per_molecule", metric]
+        assert row["null_mean"] == pytest.approx(expected.mean())
+        assert [row["null_low"], row["null_high"]] == pytest.approx(np.quantile(expected, INTERVAL).tolist())
+    assert table["ridge", "per_molecule", "mrr"]["null_mean"] is None

@@ -320,11 +320,15 @@ def measurements(name, *stages):
     return files
 
 
-def transfer_measurements(wildcards):
+def transfer_measurements(name):
     """How all stacks of the other screen, and its reference rows, rank the molecules of this one."""
-    folder, source = f"{R}/{wildcards.dataset}/transfer", TRANSFERS[wildcards.dataset]
-    stacks = [f"{stage}/{stack.id}" for stage in RANKED for stack in PLAN.stacks.get((source, stage), [])]
-    return [f"{folder}/{stack}/retrieval.parquet" for stack in [*stacks, "references"]]
+
+    def files(wildcards):
+        folder, source = f"{R}/{wildcards.dataset}/transfer", TRANSFERS[wildcards.dataset]
+        stacks = [f"{stage}/{stack.id}" for stage in RANKED for stack in PLAN.stacks.get((source, stage), [])]
+        return [f"{folder}/{stack}/{name}" for stack in [*stacks, "references"]]
+
+    return files
 
 
 def wanted_of(dataset, *stages):

@@ -90,7 +90,8 @@ rule transfer_references:
 
 rule tabulate_transfer:
     input:
-        measurements=transfer_measurements,
+        measurements=transfer_measurements("retrieval.parquet"),
+        null=transfer_measurements("retrieval_null.parquet"),
         selection=lambda w: selection_of(TRANSFERS[w.dataset]),
     output:
         table=f"{R}/{{dataset}}/transfer.parquet",

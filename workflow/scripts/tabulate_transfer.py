@@ -7,6 +7,7 @@ with job(snakemake):
 
     tabulate_transfer(
         [Path(path) for path in snakemake.input.measurements],
+        [Path(path) for path in snakemake.input.null],
         snakemake.params.wanted,
         Path(snakemake.input.selection[0]) if snakemake.input.selection else None,
         Path(snakemake.output.table),

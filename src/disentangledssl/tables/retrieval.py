@@ -19,6 +19,7 @@ from disentangledssl.tables.scores import (
     WAY,
     in_errors,
     metrics_of,
+    null_scores,
     ranked_methods,
     rows_by_method,
     rows_by_way,
@@ -64,7 +65,7 @@ def tabulate_retrieval(
             continue
         of_molecule = pd.concat(ranked.complete.values()).groupby([*WAY, "fold", "group"], sort=False, dropna=False)
         means[ranked.method] = of_molecule.mean(numeric_only=True).reset_index()
-        std, pairs_at_random = spread(scores.values()), _null(shuffled.get(ranked.method), list(ranked.complete))
+        std, pairs_at_random = spread(scores.values()), null_scores(shuffled.get(ranked.method), list(ranked.complete))
         over_seeds += [
             ranked.named()
             | value
@@ -79,24 +80,6 @@ def tabulate_retrieval(
         frame = labelled(pd.DataFrame(found), info)
         frame.insert(frame.columns.get_loc("method_label") + 1, "evaluated_on", evaluated_on)
         write_tables(path, frame.rename(columns={"value": "mean"}) if path == summary else frame, info)
-
-
-def _null(rows: pd.DataFrame | None, seeds: Sequence[float]) -> dict[tuple, dict[str, float]]:
-    """Mean and percentiles over permutations of what shuffled pairs have, each a mean over seeds and all folds."""
-    if rows is None:
-        return {}
-    rows, metrics = rows[rows["seed"].fillna(UNSEEDED).isin(seeds)], metrics_of(rows)
-    out = {}
-    for unit, one in rows.groupby("unit"):
-        sums = one[metrics].mul(one["weight"], axis=0).groupby(one["permutation"]).sum()
-        pooled = sums.div(one.groupby("permutation")["weight"].sum(), axis=0)
-        ends = pooled.quantile(list(retrieval.INTERVAL))
-        for metric in metrics:
-            low, high = ends[metric]
-            out[*PAPERS_WAY, unit, metric] = {
-                "null_mean": pooled[metric].mean(), "null_low": low, "null_high": high,
-            }  # fmt: skip
-    return out
 
 
 def _differences(means: Mapping[tuple, pd.DataFrame], samples: int) -> list[dict[str, Any]]:

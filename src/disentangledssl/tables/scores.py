@@ -135,3 +135,29 @@ def spread(scores: Sequence[list[dict[str, Any]]]) -> dict[tuple, float | None]:
         for value in one:
             values.setdefault(score_key(value), []).append(value["value"])
     return {key: float(np.std(some, ddof=1)) if len(some) > 1 else None for key, some in values.items()}
+
+
+def null_scores(rows: pd.DataFrame | None, seeds: Sequence[int]) -> dict[tuple, dict[str, float]]:
+    """Return mean and percentiles over permutations of what shuffled pairs score, by :func:`score_key`.
+
+    Parameters
+    ----------
+    rows : data frame, optional
+        Of one method's null, see ``rankings.null_columns``; none if it has none.
+    seeds : sequence of int
+        Of which the mean is taken, as over all folds.
+    """
+    if rows is None:
+        return {}
+    rows, metrics = rows[rows["seed"].fillna(UNSEEDED).isin(seeds)], metrics_of(rows)
+    out = {}
+    for unit, one in rows.groupby("unit"):
+        sums = one[metrics].mul(one["weight"], axis=0).groupby(one["permutation"]).sum()
+        pooled = sums.div(one.groupby("permutation")["weight"].sum(), axis=0)
+        ends = pooled.quantile(list(retrieval.INTERVAL))
+        for metric in metrics:
+            low, high = ends[metric]
+            out[*PAPERS_WAY, unit, metric] = {
+                "null_mean": pooled[metric].mean(), "null_low": low, "null_high": high,
+            }  # fmt: skip
+    return out
