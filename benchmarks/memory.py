@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import psutil
 import torch
 import vectorised
 from flops import WIDTH
+from peak import peak_bytes
 from timing import PAIRS, Rounds, settings_of, time_training
 
 from disentangledssl.batches import CHUNK
@@ -49,13 +49,7 @@ class Peak:
         """Return the largest amount so far."""
         if self.device == "cuda":
             return torch.cuda.max_memory_allocated() - self.start
-        status = Path("/proc/self/status")
-        if status.exists():
-            # Linux's ru_maxrss starts from the size of the parent process; this is of the process itself.
-            line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-            return int(line.split()[1]) * 1024 - self.start
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - self.start
+        return peak_bytes() - self.start
 
 
 def measure_training(method: str, runs: int, plain_loop: bool, device: str) -> dict[str, float]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import pickle
-import resource
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from peak import peak_bytes
 
 from disentangledssl.dataset import read_dataset
 from disentangledssl.sources.multibench import PUBLISHED, convert
@@ -71,8 +71,7 @@ def main() -> None:
     if options.only:
         began = time.monotonic()
         STEPS_OF[options.only](options.folder, options.share)
-        peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(json.dumps({"seconds": time.monotonic() - began, "peak": peak}))
+        print(json.dumps({"seconds": time.monotonic() - began, "peak": peak_bytes()}))
         return
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         needed = LITTLE * 8 * sum(PUBLISHED["mosei"]) * options.share * STEPS * sum(WIDTHS.values())
