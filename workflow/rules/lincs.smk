@@ -40,7 +40,7 @@ rule curate_lincs:
     conda:
         ENVIRONMENT
     resources:
-        # Of GEO's files 1.1 GB at the true size; an archive of pickles is loaded whole, and its size is not published.
+        # Of GEO's files 1.4 GB at the true size; an archive of pickles is loaded whole, and its size is not published.
         mem_mb=lambda w, attempt: (3000 if CONFIG.data[w.dataset].make.route == "geo" else 8000) * attempt,
         runtime=more(240),
     params:
