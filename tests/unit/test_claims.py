@@ -198,10 +198,27 @@ def test_the_files(tmp_path):
     ranked = {"lincs": write(tmp_path / "differences.parquet", differences().to_dict("records"))}
     write_claims(
         None, None, None, tmp_path / "comparison.parquet", tmp_path / "other_data.parquet", ranked,
-        {"lincs": "epochs 1 (full run: 50)"}, tmp_path / "claims",
+        {"lincs": "epochs 1 (full run: 50)"}, [], tmp_path / "claims",
     )  # fmt: skip
     rows = pd.read_csv(tmp_path / "claims.csv", keep_default_na=False)
     assert list(rows) == COLUMNS and not rows.duplicated(["claim", "data"]).any()
     of_lincs = rows[rows["our_dataset"] == "lincs"]
     assert set(of_lincs["departures"]) == {"epochs 1 (full run: 50)"} and HOLDS in set(of_lincs["verdict"])
     assert len(pd.read_parquet(tmp_path / "claims.parquet")) == len(rows)
+
+
+@pytest.mark.parametrize("changed", [[], ["small"]])
+def test_a_simulation_drawn_otherwise_is_not_the_papers(tmp_path, changed):
+    compared(tmp_path, write_run(tmp_path, datasets=[]))
+    row = {"dataset": "small", "method": "disentangledssl", "stage": "step1", "beta": "1", "beta_value": 1.0, "a": 1.0,
+           "lam": 1.0, "representation": "zc", "label": "c", "metric": "accuracy", "mean": 0.7, "std": 0.1,
+           "n": 3}  # fmt: skip
+    summary = write(tmp_path / "small.parquet", [row])
+    write_claims(
+        summary, None, None, tmp_path / "comparison.parquet", tmp_path / "other_data.parquet", {},
+        {"small": "data.n 9 (full run: 90)"}, changed, tmp_path / "claims",
+    )  # fmt: skip
+    rows = pd.read_parquet(tmp_path / "claims.parquet")
+    small = rows["our_dataset"] == "small"
+    assert small.sum() > 10 and set(rows.loc[small, "papers_data"]) == {not changed}
+    assert set(rows.loc[~small & (rows["data"] != "simulation, noisy (ours)"), "papers_data"]) == {True}

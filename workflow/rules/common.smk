@@ -19,7 +19,7 @@ try:
     from disentangledssl.config import SCREEN_SPLITS, STAGES, load_config, read_config
     from disentangledssl.errors import InputError, first_few
     from disentangledssl.failed_jobs import sentences
-    from disentangledssl.paper.data import departures, other_runs, paper_runs
+    from disentangledssl.paper.data import changed_data, departures, other_runs, paper_runs
     from disentangledssl.plan import Plan, code, presets_with, run_gb
     from disentangledssl.sources.catalogue import load_catalogue
     from disentangledssl.sources.left_out import lines_of, reason_of, source_of
@@ -373,6 +373,11 @@ def departures_of(datasets):
         return {name: text for name, text in said.items() if text}
 
     return texts
+
+
+def changed_of(datasets):
+    """Those of these data sets that are not made, split or pooled as in the full config."""
+    return lambda wildcards: [name for name in datasets if changed_data(CONFIG, full_config(), name)]
 
 
 def streams_of(wildcards):

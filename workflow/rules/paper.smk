@@ -54,8 +54,8 @@ rule compare_with_paper:
     conda:
         ENVIRONMENT
     params:
-        runs=paper_runs(CONFIG),
-        others=other_runs(CONFIG),
+        runs=lambda w: paper_runs(CONFIG, full_config()),
+        others=lambda w: other_runs(CONFIG, full_config()),
         departures=departures_of(SCREENS + MULTIBENCH),
         code=code("comparison"),
     message:
@@ -118,6 +118,7 @@ rule decide_claims:
     params:
         screens=SCREENS,
         departures=departures_of(CONFIG.datasets),
+        changed=changed_of(SIMULATIONS),
         code=code("claims"),
     message:
         "Deciding the paper's claims"

@@ -13,5 +13,6 @@ with job(snakemake):
         Path(given.other),
         dict(zip(snakemake.params.screens, map(Path, given.differences), strict=True)),
         snakemake.params.departures,
+        snakemake.params.changed,
         Path(snakemake.output.table).with_suffix(""),
     )

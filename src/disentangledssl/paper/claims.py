@@ -7,7 +7,7 @@ that says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -56,6 +56,7 @@ def write_claims(
     other_data: Path,
     differences: Mapping[str, Path],
     departures: Mapping[str, str],
+    changed: Collection[str],
     out: Path,
 ) -> None:
     """Write the verdicts as Parquet and CSV.
@@ -70,6 +71,9 @@ def write_claims(
         ``retrieval_differences.parquet`` by our screens.
     departures : mapping of str to str
         In what the run of each of our data sets differs from the full run.
+    changed : collection of str
+        Simulations that are not drawn as the full run's: no claim on them is on the paper's data. Of other data
+        :func:`disentangledssl.paper.comparison.compare_with_paper` has set such apart already.
     out : path
         Without ending.
     """
@@ -78,6 +82,7 @@ def write_claims(
     verdicts = all_claims(tables, results, {name: read_table(path).to_pandas() for name, path in differences.items()})
     rows = pd.DataFrame(verdicts)
     rows["departures"] = [departures.get(name) or None for name in rows["our_dataset"]]
+    rows["papers_data"] &= ~rows["our_dataset"].isin(changed)
     texts = dict.fromkeys([name for name in COLUMNS if name != "papers_data"], "string")
     write_tables(out, rows[COLUMNS].astype(texts), {})
 
