@@ -1,4 +1,4 @@
-"""The few lines a person reads when a run has ended (standard library only)."""
+"""The few lines a person reads when a run has ended (imports nothing heavy)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+
+from disentangledssl.report.table import is_of_paper
 
 # Of the ways of ranking in a table of retrieval: the paper's, each molecule weighing the same.
 SHOWN = {
@@ -97,11 +99,7 @@ def _multibench(results: Path, dataset: str) -> str:
 
 def _paper(folder: Path) -> str:
     cells = Counter(row["verdict"] for row in _rows(folder / "comparison.csv"))
-    # Neither what stand-ins say of them, nor a claim of ours.
-    on_papers = [
-        one for one in _rows(folder / "claims.csv") if one["papers_data"] == "True" and one["section"] != "ours"
-    ]
-    claims = Counter(row["verdict"] for row in on_papers)
+    claims = Counter(row["verdict"] for row in _rows(folder / "claims.csv") if is_of_paper(row))
     if not cells:
         return ""
     within = cells.pop("within uncertainty", 0)

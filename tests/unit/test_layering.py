@@ -58,7 +58,7 @@ ONLY = {
     "runs": {".atomic"},
     "codeversion": set(),
     "timings": set(),
-    "summary": set(),
+    "summary": {".report.table"},  # which verdicts count
     "failed_jobs": set(),
     "gpus": set(),
     "settings": {"pydantic"},

@@ -200,6 +200,18 @@ def test_verdicts_are_words_with_a_sign_and_counted(page):
     assert kinds == ["good", "bad", "open", "good", "level"]
 
 
+def test_verdicts_on_other_data_and_on_claims_of_ours_are_counted_apart(results):
+    rows = [("True", "3.1", "holds"), ("False", "3.1", "holds"), ("True", "ours", "level"), ("False", "3.2", "holds")]
+    names = ("papers_data", "section", "verdict")
+    write_csv(
+        results / "claims.csv", [{"claim": str(k)} | dict(zip(names, row, strict=True)) for k, row in enumerate(rows)]
+    )
+    counts = re.findall(r'<p class="verdicts">(.*?)</p>', article(write(results), "claims-csv"), re.DOTALL)
+    assert [" ".join(re.sub(r"<[^>]*>", " ", one).split()) for one in counts] == [
+        "✓ holds 1", "Of other data than the paper's, and of claims of ours: ✓ holds 2 ≈ level 1",
+    ]  # fmt: skip
+
+
 def test_stand_ins_are_named_as_such(page):
     assert re.search(r'class="warning"><b>Stand-ins\.</b> cells: data that stand in', page)
     data = re.search(r'<section id="data".*?</section>', page, re.DOTALL)[0]

@@ -206,7 +206,7 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> table.Table:
     head = list(rows[0]) if rows else []
     columns = [table.Column(name, "", _kind([row[name] for row in rows])) for name in head]
     cells = [[table.Cell(_spell(row[name]), "", "") for name in head] for row in rows]
-    return table.Table(columns, cells, len(rows), [], [], {}, [], {})
+    return table.Table(columns, cells, len(rows), [], [], {}, [], {}, {})
 
 
 def _kind(values: Sequence[Any]) -> str:

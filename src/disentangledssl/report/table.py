@@ -7,7 +7,7 @@ described instead; one with verdicts is always shown whole. The page links to th
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,7 +67,8 @@ class Table(NamedTuple):
     """A table as the page shows it.
 
     ``common`` are the columns with one value, ``empty`` those with none; ``picked`` says which rows are shown of all
-    ``total``. A table too long for the page has ``contents`` in place of ``rows``. ``verdicts`` counts them.
+    ``total``. A table too long for the page has ``contents`` in place of ``rows``. ``verdicts`` counts those on what
+    the paper says of its own data, ``others`` the rest.
     """
 
     columns: list[Column]
@@ -78,6 +79,16 @@ class Table(NamedTuple):
     picked: dict[str, list[str]]
     contents: list[Content]
     verdicts: dict[str, int]
+    others: dict[str, int]
+
+
+def is_of_paper(row: Mapping[str, str]) -> bool:
+    """Return whether a row with a verdict is of the paper's data, and no claim of ours.
+
+    >>> is_of_paper({"verdict": "holds"}), is_of_paper({"papers_data": "True", "section": "ours"})
+    (True, False)
+    """
+    return row.get("papers_data") != "False" and row.get("section") != "ours"
 
 
 def read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -100,11 +111,11 @@ def show_table(name: str, head: Sequence[str], rows: Sequence[Sequence[str]]) ->
     """
     total, picked = len(rows), {}
     verdicts: dict[str, int] = {}
-    if "verdict" in head:
-        for row in rows:
-            word = row[head.index("verdict")]
-            verdicts[word] = verdicts.get(word, 0) + 1
-    short = total <= MOST_ROWS or bool(verdicts)
+    others: dict[str, int] = {}
+    for one in (dict(zip(head, row, strict=True)) for row in rows if "verdict" in head):
+        counts = verdicts if is_of_paper(one) else others
+        counts[one["verdict"]] = counts.get(one["verdict"], 0) + 1
+    short = total <= MOST_ROWS or "verdict" in head
     if not short and name in READ_FIRST:
         picked = {column: values for column, values in READ_FIRST[name].items() if column in head}
         wanted = {head.index(column): values for column, values in picked.items()}
@@ -113,7 +124,7 @@ def show_table(name: str, head: Sequence[str], rows: Sequence[Sequence[str]]) ->
     if not short and len(rows) > MOST_ROWS:
         contents = [Content(column, _values(column, [row[place] for row in rows]))
                     for place, column in enumerate(columns)]  # fmt: skip
-        return Table(columns, [], total, [], [], picked, contents, verdicts)
+        return Table(columns, [], total, [], [], picked, contents, verdicts, others)
     places = [place for place, title in enumerate(head) if IDS.get(title) not in head]
     distinct = [{row[place] for row in rows} for place in range(len(head))]
     empty = [place for place in places if distinct[place] <= {""}]
@@ -134,6 +145,7 @@ def show_table(name: str, head: Sequence[str], rows: Sequence[Sequence[str]]) ->
         picked,
         [],
         verdicts,
+        others,
     )
 
 
