@@ -169,7 +169,7 @@ def test_the_snakefile_imports_nothing_else_of_the_package():
         if "from disentangledssl" in line
     }
     # What a run notes of itself is written, and these are imported, only when it starts and when it has ended.
-    assert asked and asked <= {*LIGHT, "files", "manifest", "sources.download", "verify"}
+    assert asked and asked <= {*LIGHT, "files", "manifest", "report.times", "sources.download", "verify"}
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS.glob("[!_]*.py")), ids=lambda path: path.stem)

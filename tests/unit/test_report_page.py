@@ -6,7 +6,9 @@ import base64
 import csv
 import html
 import json
+import os
 import re
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +18,7 @@ from disentangledssl.dataset import pairs_table
 from disentangledssl.errors import InputError
 from disentangledssl.figures import style
 from disentangledssl.files import write_table
+from disentangledssl.report import times
 from disentangledssl.report.captions import render_caption
 from disentangledssl.report.page import write_report
 
@@ -227,6 +230,57 @@ def test_times_are_summed_and_the_rest_does_not_change(results, page):
     later = write(results)
     assert later != page
     assert page.replace(times, "") == re.sub(r'<section id="times".*?</section>', "", later, flags=re.DOTALL)
+
+
+def test_the_last_starts_cores_are_accounted_for(results):
+    """Of 4 cores x 100 s: 30 s of training on 2 cores, and 20 s of simulating; before it began, and tables, no work."""
+    folder, now = results / "benchmarks", time.time()
+
+    def account(name, rule, threads, ended, **seconds):
+        path = folder / "any" / f"{name}.seconds.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"rule": rule, "threads": threads, **seconds}))
+        os.utime(path, (ended, ended))
+
+    assert times.last_start(results, now) is None
+    times.note_beginning(results, now - 100, 4)
+    (folder / "simulate.seconds.json").unlink()
+    os.utime(folder / "start.json", (now - 95, now - 95))
+    account("earlier", "train_step1", 2, now - 96, **{"all": 50, "training": 50})
+    account("one", "train_step1", 2, now - 50, **{"all": 40, "start-up": 5, "loading": 3, "writing": 2, "training": 29})
+    account("two", "simulate", 1, now - 10, **{"all": 21, "start-up": 1})
+    account("three", "tabulate_probes", 1, now - 5, **{"all": 30, "start-up": 1})
+    start = times.last_start(results, now)
+    assert (start.jobs, start.cores) == (3, 4) and start.seconds == pytest.approx(100)
+    assert start.without_work == pytest.approx(1 - 80 / 400)
+    assert re.search(
+        r"last start ran 3 jobs on 4 cores, and was 1\.7 minutes old .* In\s80 % of its", write(results), re.S
+    )
+    times.note_ending(results, now)
+    assert json.loads((folder / "start.json").read_text())["without_work"] == pytest.approx(0.8)
+    # On a cluster no one knows.
+    times.note_beginning(results, now - 100, None)
+    assert times.last_start(results, now) is None and "The last start ran" not in write(results)
+
+
+def test_plates_that_a_checkpoint_added_are_among_the_jobs(results):
+    steps = json.loads((results / "workflow.json").read_text())
+    steps |= {
+        "list_plates": {"after": [], "jobs": [{"dataset": "images", "benchmark": str(results / "no.tsv")}]},
+        "curate_rxrx19a": {"after": ["list_plates"], "jobs": [{"dataset": "images", "benchmark": "no.tsv"}]},
+    }
+    steps["report"]["after"] = ["curate_rxrx19a", "simulate"]
+    (results / "workflow.json").write_text(json.dumps(steps))
+    for plate, seconds in ((1, 1000), (2, 500)):
+        path = results / "benchmarks" / "images" / "measurements" / "HRCE-1" / f"Plate{plate}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"s\tcpu_time\n{seconds}\t7\n")
+    page = write(results)
+    shown = rows_of(re.search(r'<section id="workflow".*?</section>', page, re.DOTALL)[0])
+    assert ["measure_plate", "2", "list_plates"] in shown
+    assert ["curate_rxrx19a", "1", "list_plates, measure_plate"] in shown
+    assert "measure_plate (2)" in page
+    assert '<th scope="row">images</th><td class=n>4</td><td class=n>2</td><td class=n>1500.0</td>' in page
 
 
 def test_what_cannot_be_shown_is_named(results):

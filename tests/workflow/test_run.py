@@ -93,6 +93,8 @@ def test_every_job_left_its_log_its_benchmark_and_its_seconds(finished):
         for name in finished.files(f"{RESULTS}/benchmarks")
         if name.endswith(".seconds.json")
     }
+    start = json.loads((finished / f"{RESULTS}/benchmarks/start.json").read_text())
+    assert start["jobs"] == len(logs) and 0 < start["without_work"] < 1
 
 
 def test_selected_beta_is_what_step2_was_trained_with(finished):

@@ -659,6 +659,9 @@ def told(mend):
 # What a run notes of itself; imported here, since planning needs none of it.
 def note_start():
     """Remember the stacks, and note of which jobs, by which versions and config, what follows is made."""
+    import psutil
+
+    from disentangledssl.report.times import note_beginning
     from disentangledssl.verify import mark_start
 
     # What --touch dates, it does not write.
@@ -669,6 +672,9 @@ def note_start():
         PLAN.save()
         write_run_manifest()
         write_run_graph(workflow.dag)
+        # Where jobs are sent elsewhere, their number is bound, not their cores.
+        cores = None if workflow.nodes else workflow.cores
+        note_beginning(Path(R), psutil.Process().create_time(), cores)
 
 
 def write_run_manifest():
@@ -679,6 +685,9 @@ def write_run_manifest():
 
 def note_end():
     """Note what a run that ended well has written, and tell what has changed without a run."""
+    import time
+
+    from disentangledssl.report.times import note_ending
     from disentangledssl.verify import write_sums
 
     if workflow.touch:
@@ -687,6 +696,7 @@ def note_end():
         # Once more: what was fetched in the meantime has a digest now.
         write_run_manifest()
         altered = write_sums(Path(R))
+        note_ending(Path(R), time.time())
     if altered:
         print(
             f"\nChanged since a run wrote them, by no run: {first_few(altered)}. Restore them, or remove them and run "

@@ -52,7 +52,7 @@ def _note_seconds(snakemake, seconds):
     # Beside Snakemake's own benchmark of the step, whose path the script is not told.
     beside = Path(snakemake.log[0].replace("/logs/", "/benchmarks/", 1)).with_suffix(".seconds.json")
     beside.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_text(json.dumps(seconds) + "\n")
+    beside.write_text(json.dumps({"rule": snakemake.rule, "threads": snakemake.threads, **seconds}) + "\n")
 
 
 def _there(path):

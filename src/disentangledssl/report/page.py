@@ -11,6 +11,7 @@ import base64
 import datetime
 import os
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -63,7 +64,7 @@ def write_report(
         If a file is missing or cannot be read, or a caption cannot be shown.
     """
     results = out.parent
-    manifest, steps = read_json(results / "manifest.json"), read_json(results / "workflow.json")
+    manifest, steps = read_json(results / "manifest.json"), _steps(results)
     data = [_data_set(results, name, kind) for name, kind in kinds.items()]
     # The page itself is under way, and below everything.
     jobs = {name: step["jobs"] for name, step in steps.items() if name != "report"}
@@ -84,6 +85,7 @@ def write_report(
         time_table=_table([_time_row("rule", name, one) for name, one in measured.items()]),
         data_time_table=_table(_by_data_set(jobs)),
         all_times=times.total([Path(job["benchmark"]) for one in jobs.values() for job in one]),
+        start=times.last_start(results, time.time()),
         made=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         cores=os.cpu_count(),
         memory=round(psutil.virtual_memory().total / 2**30),
@@ -119,6 +121,21 @@ def _in_words(picked: Mapping[str, Sequence[str]]) -> str:
     return ", ".join(
         f"{column} is {' or '.join(one or 'empty' for one in values)}" for column, values in picked.items()
     )
+
+
+def _steps(results: Path) -> dict[str, dict[str, Any]]:
+    """Read of which rules and jobs the run consists.
+
+    Plates that are measured were planned, in a first run, when it was under way: they are known by their benchmarks.
+    """
+    steps = read_json(results / "workflow.json")
+    plates = sorted(results.glob("benchmarks/*/measurements/*/Plate*.tsv"))
+    if plates and "list_plates" in steps and "measure_plate" not in steps:
+        jobs = [{"dataset": path.parents[2].name, "benchmark": str(path)} for path in plates]
+        steps["measure_plate"] = {"after": ["list_plates"], "jobs": jobs}
+        curation = steps["curate_rxrx19a"]
+        curation["after"] = sorted({*curation["after"], "measure_plate"})
+    return dict(sorted(steps.items()))
 
 
 def _data_set(results: Path, name: str, kind: str) -> dict[str, Any]:
