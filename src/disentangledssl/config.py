@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -74,7 +75,17 @@ def _path(path: str) -> str:
 FilePath = Annotated[str, Field(min_length=1), AfterValidator(_path)]
 FolderPath = Annotated[str, Field(pattern=r"[^/]$"), AfterValidator(_path)]
 Weight = Annotated[float, Field(ge=0)]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+NAME = r"^[A-Za-z]([A-Za-z0-9_]*[A-Za-z0-9])?$"
+
+
+def _name(name: str) -> str:
+    if not re.fullmatch(NAME, name):
+        # A word that ends in an underscore is a link in the captions of the report.
+        raise ValueError("a name has letters, digits and underscores alone, a letter first and no underscore last")
+    return name
+
+
+Name = Annotated[str, Field(json_schema_extra={"pattern": NAME}), AfterValidator(_name)]
 # Folders beside those of the data sets, and of logs.
 RESERVED = ("logs", "benchmarks", "mol2vec", "downloads", "paper")
 
@@ -245,7 +256,9 @@ class SplitSettings(Strict):
     )
     validation_fraction: float = Field(ge=0, lt=1, description="of all groups, taken from training; not of random")
     seed: int = Field(ge=0)
-    by: Name | None = Field(description="of leave_one_out: a description of the pairs (meta_<by>), such as cell_line")
+    by: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")] | None = Field(
+        description="of leave_one_out: a description of the pairs (meta_<by>), such as cell_line"
+    )
     values: list[str] | None = Field(min_length=1, description="of leave_one_out: its values, a fold each")
     use_folds: int | None = Field(ge=1, description="run only the first so many folds; null = all")
 

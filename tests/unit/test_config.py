@@ -126,6 +126,10 @@ ONE_MISTAKE = {
         "data: {simulation: {make: {varaint: mixed}}}",
         "data.simulation.make: varaint is no setting; did you mean variant?",
     ),
+    "name that reads as a link": (
+        "data: {mine_: {source: multibench, make: {set: mustard_text}}}",
+        "data.mine_: a name has letters, digits and underscores alone, a letter first and no underscore last, got",
+    ),
     "nothing like it": ("mol2vec: {q: 3}", "mol2vec: q is no setting; known here: dimensions, epochs"),
     "setting of other data": ("data: {lincs_cells: {make: {n: 3}}}", "data.lincs_cells.make: n is no setting"),
     # YAML's traps.

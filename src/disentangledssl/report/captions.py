@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,9 +34,7 @@ def render_caption(path: Path, wildcards: Mapping[str, str], config: Mapping[str
     InputError
         If the template names what is not there, or is not reStructuredText.
     """
-    # A name such as `mine_` would be a reference.
-    escaped = {name: re.sub(r"([^\w\s]|_)", r"\\\1", value) for name, value in wildcards.items()}
-    known = SimpleNamespace(wildcards=SimpleNamespace(**escaped), config=config)
+    known = SimpleNamespace(wildcards=SimpleNamespace(**wildcards), config=config)
     try:
         text = jinja2.Template(path.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined).render(
             snakemake=known
