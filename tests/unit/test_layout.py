@@ -68,19 +68,22 @@ def test_every_number_of_the_comparison_is_in_its_place(laid_out, table):
     assert len(grid) == 1 + 2 * lines and {len(line) for line in grid} == {stub + across}
     wanted = {tuple(row[name] for name in ("dataset", "method", "metric")): row
               for row in rows[rows["table"] == table].to_dict("records")}  # fmt: skip
-    seen = set()
+    seen, dataset = set(), ""
     for upper, lower in zip(grid[1::2], grid[2::2], strict=True):
+        # A data set is named once.
+        dataset = upper[0] or dataset
         assert (upper[stub - 1], lower[stub - 1]) == ("paper", "this run")
         for head, theirs, ours in zip(grid[0][stub:], upper[stub:], lower[stub:], strict=True):
             known = {"method": upper[stub - 2], "metric": "accuracy_percent"} | column_of(table, head)
-            known |= {"dataset": upper[0]} if table == 2 else {}
+            known |= {"dataset": dataset} if table == 2 else {}
             cell = tuple(known[name] for name in ("dataset", "method", "metric"))
             if cell not in wanted:
                 assert cell[1:] == ("Random", "mrr") and theirs == ours == "-"
                 continue
             row = wanted[cell]
             seen.add(cell)
-            assert theirs.rstrip("†") == spelled(row["paper_mean"], row["paper_std"], row["rounding"])
+            theirs, ours = theirs.replace("*", ""), ours.replace("*", "")
+            assert theirs.rstrip(" †") == spelled(row["paper_mean"], row["paper_std"], row["rounding"])
             assert theirs.endswith("†") == (row["metric"] == "mrr")
             if pd.isna(row["mean"]):
                 assert ours == "not run"
@@ -97,6 +100,37 @@ def test_marks_say_the_verdict(laid_out):
     assert rows.set_index(["table", "dataset", "method"]).loc[(1, "MIMIC", "CLIP"), "verdict"] == "differs: higher"
 
 
+BOLD = r"\*\*(-?[\d.]+)\*\*"
+
+
+@pytest.mark.parametrize(
+    ("table", "printed"),
+    [
+        (1, ["65.16", "61.60", "66.44", "77.45", "64.24"]),
+        (2, ["4.03", "9.62", "13.12", "18.36", "22.82", "0.111", "4.67", "11.70", "16.39", "22.68", "30.84", "0.163"]),
+        (3, ["0.153", "0.591", "0.143", "0.622"]),
+        (5, ["22.89", "0.765", "20.92", "0.277"]),
+    ],
+)
+def test_the_best_are_bold_as_in_the_paper(laid_out, table, printed):
+    grid = read_markdown((laid_out[0] / f"table{table}.md").read_text())[0]
+    assert [found for line in grid[1::2] for found in re.findall(BOLD, " | ".join(line))] == printed
+    # Of ours likewise; of what was not run nothing is.
+    ours = [[cell for cell in column if re.match(r"(\*\*)?-?\d", cell)] for column in zip(*grid[2::2], strict=True)]
+    for column in filter(None, ours) if table != 2 else ():
+        best = {cell for cell in column if cell.startswith("**")}
+        values = [float(cell.replace("*", "").split()[0]) for cell in column]
+        assert {float(re.match(BOLD, cell)[1]) for cell in best} == {max(values)}
+
+
+def test_a_number_alone_is_not_bold(tmp_path):
+    others = ["CLIP", "FactorCL-emb", "FactorCL-proj", "FOCAL", "DISENTANGLEDSSL"]
+    compared(tmp_path, write_run(tmp_path, datasets=["MOSI"], without=others))
+    lay_out_tables(tmp_path / "comparison.parquet", tmp_path / "other_data.parquet", tmp_path)
+    grid = read_markdown((tmp_path / "table1.md").read_text())[0]
+    assert [cell for line in grid[2::2] for cell in line if re.search(r"\d", cell)] == ["64.24 (1.75) ≈"]
+
+
 def test_other_data_stand_apart_with_their_label_and_without_the_paper(laid_out):
     folder, _, others = laid_out
     for table in SHAPES:
@@ -105,9 +139,9 @@ def test_other_data_stand_apart_with_their_label_and_without_the_paper(laid_out)
         assert "## On other data" in text and "comparable" in text.split("## On other data")[1]
         named = {cell for line in grid for cell in line if "(stand-in)" in cell}
         assert named and not [line for line in grid if "paper" in line]
-        numbers = [cell for line in grid[1:] for cell in line if re.match(r"-?\d", cell)]
+        numbers = [cell for line in grid[1:] for cell in line if re.match(r"(\*\*)?-?\d", cell)]
         assert len(numbers) == (others["table"] == table).sum()
-    assert read_markdown((folder / "table1.md").read_text())[1][0][2:] == ["digits (stand-in)"]
+    assert read_markdown((folder / "table1.md").read_text())[1][0] == ["Method", "digits (stand-in)"]
 
 
 def test_without_other_data_there_is_one_table(tmp_path):
@@ -140,8 +174,8 @@ def test_an_mrr_of_which_every_seed_diverged_was_run(tmp_path):
     compared(tmp_path, write_run(tmp_path, edit=diverged, datasets=["LINCS"]))
     lay_out_tables(tmp_path / "comparison.parquet", tmp_path / "other_data.parquet", tmp_path)
     grid = read_markdown((tmp_path / "table2.md").read_text())[0]
-    places = [place for place, line in enumerate(grid) if line[:2] == ["LINCS", "JointOpt"]]
-    (ours,) = (grid[place + 1] for place in places)
+    named = next(place for place, line in enumerate(grid) if line[0] == "LINCS")
+    ours = next(grid[place + 1] for place in range(named, len(grid)) if grid[place][1] == "JointOpt")
     assert set(ours[3:]) == {"diverged ?"}
 
 
@@ -149,8 +183,12 @@ def test_an_mrr_of_which_every_seed_diverged_was_run(tmp_path):
 
 
 def unescaped(line: str) -> list[str]:
-    """Split a line of a table at its ampersands."""
-    return re.split(r"(?<!\\)&", line.removesuffix(r"\\"))
+    """Split a line of a table at its ampersands, with as many cells as one spans."""
+    cells = []
+    for cell in re.split(r"(?<!\\)&", line.removesuffix(r"\\")):
+        span = re.match(r"\s*\\multicolumn\{(\d+)\}", cell)
+        cells += [cell] + [""] * (int(span[1]) - 1 if span else 0)
+    return cells
 
 
 @pytest.mark.parametrize("table", SHAPES)
@@ -164,14 +202,28 @@ def test_latex_is_balanced_and_every_line_has_all_columns(laid_out, table):
         assert depth >= 0
     assert depth == 0 and body.count("$") % 2 == 0
     opened = re.findall(r"\\(begin|end)\{(\w+)\}", body)
-    assert [name for what, name in opened if what == "begin"] == ["table", "tabular"] * 2
-    assert [name for what, name in opened if what == "end"] == ["tabular", "table"] * 2
-    for columns, inner in re.findall(r"\\begin\{tabular\}\{(\w+)\}(.*?)\\end\{tabular\}", body, re.S):
+    assert [name for what, name in opened if what == "begin"] == ["table", "tabular", "minipage"] * 2
+    assert [name for what, name in opened if what == "end"] == ["tabular", "minipage", "table"] * 2
+    for columns, inner in re.findall(r"\\begin\{tabular\}\{([^\n]+)\}\n(.*?)\\end\{tabular\}", body, re.S):
         lines = [line for line in inner.splitlines() if "&" in line]
         assert lines and all(line.endswith(r"\\") for line in lines)
-        assert {len(unescaped(line)) for line in lines} == {len(columns)}
+        assert {len(unescaped(line)) for line in lines} == {len(columns.replace(r"@{\,}", ""))}
     outside = re.sub(r"\$[^$]*\$|\\.|\\label\{[^}]*\}", "", body)
     assert not re.search(r"[_#^~%]", re.sub(r"\\label\{.*?\}", "", outside))
+
+
+def test_latex_spans_the_columns_of_a_data_set_and_rules_its_rows(laid_out):
+    folder = laid_out[0]
+    for table in (3, 5):
+        lines = (folder / f"table{table}.tex").read_text().splitlines()
+        head = lines[lines.index(r"\toprule") + 1 :][:2]
+        names = [r"\multicolumn{4}{c}{RXRX19a}", r"\multicolumn{4}{c}{LINCS}"]
+        assert head == [" & ".join(["", *names]) + r" \\", r"\cmidrule(lr){2-5}\cmidrule(lr){6-9}"]
+    lines = (folder / "table2.tex").read_text().split(r"\bottomrule")[0].splitlines()
+    assert "Dataset & Top N Acc (\\%) & " in lines[lines.index(r"\toprule") + 1]
+    rules = [place for place, line in enumerate(lines) if line == r"\midrule"]
+    assert [lines[place + 1].split(" & ")[0] for place in rules] == ["RXRX19a", "LINCS"]
+    assert sum("LINCS" in line for line in lines) == 1
 
 
 @pytest.mark.parametrize("table", SHAPES)
@@ -181,13 +233,13 @@ def test_latex_and_markdown_hold_the_same_numbers(laid_out, table):
     number = r"-?\d+\.\d+(?: \(\d+\.\d+\))?"
     in_markdown = [cell for grid in grids for line in grid[1:] for cell in re.findall(number, " | ".join(line))]
     text = (folder / f"table{table}.tex").read_text()
-    inner = "\n".join(re.findall(r"\\midrule(.*?)\\bottomrule", text, re.S))
+    inner = "\n".join(re.findall(r"\\midrule(.*?)\\bottomrule", re.sub(r"\\phantom\{.*?\}", "", text), re.S))
     assert re.findall(number, inner) == in_markdown and in_markdown
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex on this machine: syntax is checked above")
 def test_latex_compiles(laid_out, tmp_path):
     inputs = "".join(rf"\input{{{laid_out[0]}/table{table}.tex}}" for table in SHAPES)
-    document = r"\documentclass{article}\usepackage{booktabs}\begin{document}" + inputs + r"\end{document}"
+    document = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}" + inputs + r"\end{document}"
     (tmp_path / "all.tex").write_text(document)
     subprocess.run(["pdflatex", "-halt-on-error", "all.tex"], cwd=tmp_path, check=True, capture_output=True)

@@ -63,7 +63,7 @@ def results(tmp_path):
         {"section": "3.1", "claim": HOSTILE, "measured": str(k), "verdict": word} for k, word in enumerate(verdicts)
     ])  # fmt: skip
     (folder / "table2.md").write_text(
-        "# Table 2: all\n\n| Method | | N=1 |\n| --- | --- | --- |\n| CLIP <b> | paper | 1.0 |\n"
+        "# Table 2: all\n\n| Method | | N=1 |\n| --- | --- | --- |\n| CLIP <b> | paper | **1.0** (0.1) |\n"
     )
     write_csv(folder / "simulation" / "probes.csv", [
         {"dataset": "simulation", "method": "CLIP", "seed": k, "value": k / 7, "lam": ""} for k in range(12)
@@ -145,6 +145,7 @@ def test_nothing_that_was_read_becomes_markup(page):
     assert "alert('x')" not in page and "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &#34;quoted&#34;" in page
     for bare in ("<b>bold", "Cells <i>", "CLIP <b>"):
         assert bare not in page and bare.replace("<", "&lt;").replace(">", "&gt;") in page
+    assert "<td><b>1.0</b> (0.1)</td>" in article(page, "table2-md")
 
 
 def test_nothing_is_fetched(page):

@@ -1,9 +1,11 @@
-"""The little Markdown that tables in the paper's layout are written in: headings, paragraphs, tables."""
+"""The little Markdown that tables in the paper's layout are written in: headings, paragraphs, tables, bold cells."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
+
+from markupsafe import Markup, escape
 
 
 class Block(NamedTuple):
@@ -31,6 +33,15 @@ def read_blocks(text: str) -> list[Block]:
         else:
             blocks.append(Block("paragraph", " ".join(lines), [], []))
     return blocks
+
+
+def in_bold(text: str) -> Markup:
+    """Return a text as HTML, in which what stands between two pairs of asterisks is bold.
+
+    >>> in_bold("**4.03** (0.39) <")
+    Markup('<b>4.03</b> (0.39) &lt;')
+    """
+    return Markup(re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", str(escape(text))))
 
 
 def _cells(line: str) -> list[str]:

@@ -28,7 +28,7 @@ from disentangledssl.errors import InputError
 from disentangledssl.files import read_json, read_table, table_info
 from disentangledssl.report import graph, table, times
 from disentangledssl.report.captions import render_caption
-from disentangledssl.report.markdown import read_blocks
+from disentangledssl.report.markdown import in_bold, read_blocks
 
 # What is read first comes first; categories that are not named here follow.
 CATEGORIES = ("Against the paper", "Simulation", "MultiBench", "Drug screens")
@@ -107,6 +107,7 @@ def _template() -> jinja2.Template:
         style=own("style.css"),
         script=own("sort.js"),
         in_words=_in_words,
+        in_bold=in_bold,
         as_verdict=lambda word: table.show_table("", ["verdict"], [[word]]).rows[0][0],
     )
     return environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
