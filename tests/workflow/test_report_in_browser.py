@@ -52,15 +52,15 @@ def page(request, pages) -> sync_api.Page:
     return pages[request.param]
 
 
-def column(page: sync_api.Page, name: str) -> list[str]:
-    """The cells of a column of the summary, from top to bottom."""
-    place = page.locator(f"{SUMMARY} thead th").all_inner_texts()
+def column(page: sync_api.Page, name: str, table: str = SUMMARY) -> list[str]:
+    """The cells of a column of a table, from top to bottom."""
+    place = page.locator(f"{table} thead th").all_inner_texts()
     at = next(k for k, text in enumerate(place) if text.split()[0] == name)
-    return page.locator(f"{SUMMARY} tbody tr > :nth-child({at + 1})").all_inner_texts()
+    return page.locator(f"{table} tbody tr > :nth-child({at + 1})").all_inner_texts()
 
 
-def header(page: sync_api.Page, name: str) -> sync_api.Locator:
-    return page.locator(f"{SUMMARY} thead th").filter(has=page.get_by_role("button", name=name, exact=True))
+def header(page: sync_api.Page, name: str, table: str = SUMMARY) -> sync_api.Locator:
+    return page.locator(f"{table} thead th").filter(has=page.get_by_role("button", name=name, exact=True))
 
 
 def test_the_browser_has_nothing_to_complain_of_and_asks_for_nothing(page):
@@ -106,8 +106,8 @@ def test_the_page_does_not_scroll_sideways_and_wide_tables_do(page):
 
 def test_text_is_large_enough_to_read(page):
     smallest = page.evaluate(
-        """() => Math.min(...[...document.querySelectorAll("p, td, th, dd, dt, li, a, button, h4")]
-          .filter(one => one.offsetParent && !one.closest(".hidden"))
+        """() => Math.min(...[...document.querySelectorAll("p, td, th, dd, dt, li, a, button, h4, text")]
+          .filter(one => one.getClientRects().length && !one.closest(".hidden"))
           .map(one => parseFloat(getComputedStyle(one).fontSize)))"""
     )
     assert smallest >= 12
@@ -124,6 +124,16 @@ def test_tables_sort_by_click(page):
         assert column(page, "mean") == expected
         assert header(page, "mean").get_attribute("aria-sort") == state
     assert written != sorted(written, key=float)
+
+
+def test_the_data_sets_sort_by_their_size(page):
+    """Which is written with commas."""
+    written = column(page, "pairs", "#data")
+    for _ in ("ascending", "descending"):
+        header(page, "pairs", "#data").get_by_role("button").click()
+    size = [int(text.replace(",", "")) for text in written]
+    assert column(page, "pairs", "#data") == [f"{one:,}" for one in sorted(size, reverse=True)]
+    assert max(size) >= 1000 and size != sorted(size, reverse=True)
 
 
 def test_tables_sort_by_keyboard_and_say_so(page):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Set
 from itertools import pairwise
 from typing import NamedTuple
 
-LINE, CHARACTER, PADDING = 15, 6.7, 9  # height of a line of text, width of a character, and around both: pixels
+LINE, CHARACTER, PADDING = 16, 7.3, 9  # height of a line of text, width of a character, and around both: pixels
 BESIDE, BELOW, LANE = 18, 34, 14  # between boxes, between layers, and the width that a passing line takes
 SWEEPS = 24
 PULL = 0.85  # share of its distance to the middle that a place keeps in a sweep, or the drawing would grow wide
