@@ -40,7 +40,8 @@ with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
         {
             "name": rule.name, "log": len(rule.log), "benchmark": bool(rule.benchmark), "conda": bool(rule.conda_env),
             "message": bool(rule.message), "script": rule.script, "shell": bool(rule.shellcmd),
-            "params": list(rule.params.keys()), "resources": list(rule.resources), "docstring": rule.docstring,
+            "params": list(rule.params.keys()), "kinds": rule.params.get("kinds"),
+            "resources": list(rule.resources), "docstring": rule.docstring,
             "outputs": [
                 {"path": str(output), "report": bool(output.flags.get("report")),
                  "caption": str(getattr(output.flags.get("report"), "caption", None) or ""),
@@ -54,10 +55,21 @@ print("RULES" + json.dumps(rules))
 """
 
 
+# Data sets by the badge that the report gives them.
+KINDS = {
+    "simulation": "simulated", "simulation_mixed": "simulated", "simulation_noisy": "simulated, variant of ours",
+    "simulation_nonlinear": "simulated, variant of ours", "lincs_consensus": "stand-in", "mfeat": "stand-in",
+    "mosi": "as published",
+}  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def rules(fresh):
+def rules(fresh, tmp_path_factory):
+    every = tmp_path_factory.mktemp("config") / "every.yaml"
+    betas = "families: {simulation: {grids: {step1: {beta: [0, 1, 10, 100]}}}}"
+    every.write_text(f"datasets: [{', '.join(KINDS)}]\n{betas}\n")
     result = subprocess.run(
-        [sys.executable, "-c", DESCRIBE, *fresh.configs], cwd=fresh.folder, env=fresh.environment(), text=True,
+        [sys.executable, "-c", DESCRIBE, *fresh.configs, every], cwd=fresh.folder, env=fresh.environment(), text=True,
         capture_output=True,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -111,6 +123,10 @@ def test_every_rule_knows_the_version_of_its_code(rules):
     assert {name for name, rule in rules.items() if "code" not in rule["params"]} == WITHOUT_CODE
 
 
+def test_the_report_says_which_data_are_the_papers(rules):
+    assert rules["report"]["kinds"] == KINDS
+
+
 def test_downloads_take_turns_and_never_run_again_by_themselves(rules):
     for name in ("download_file", "download_images"):
         assert "network" in rules[name]["resources"] and rules[name]["params"] == []
@@ -151,7 +167,7 @@ def test_report_shows_every_figure_and_table(finished_copy):
         shown = {name.rsplit("/", 1)[-1] for name in report.namelist()}
         page = next(report.read(name).decode() for name in report.namelist() if name.endswith("report.html"))
     tables = {"probes.csv", "probes_summary.csv", "retrieval.csv", "retrieval_summary.csv"}
-    tables |= {"retrieval_differences.csv", "retrieval_curves.png"}
+    tables |= {"retrieval_differences.csv", "retrieval_curves.png", "comparison.csv", "claims.csv", "table1.md"}
     assert shown >= tables | {"figure4a.png", "figure4b.png", "figure7.png", "figure8.png"}
     assert "on simulation: mean over" in page and "snakemake.wildcards" not in page
     assert "a stand-in is never the paper" in page

@@ -609,7 +609,9 @@ def kind_of_data(dataset):
     if dataset in STAND_INS:
         return "stand-in"
     if dataset in SIMULATIONS:
-        return "simulated"
+        # What is noisy or nonlinear in its data the paper does not have.
+        ours = CONFIG.data[dataset].make.variant in ("noisy", "nonlinear")
+        return "simulated, variant of ours" if ours else "simulated"
     return "your own" if dataset in OWN else "as published"
 
 
