@@ -322,16 +322,16 @@ def test_at_collapse_better_is_above(c, expected):
 @pytest.mark.parametrize(
     ("ratios", "expected"),
     [
-        ({0: 20.0, 1: 30.1, 2: 1.9}, HOLDS),
-        ({0: 20.0, 1: 30.0, 2: 1.9}, FAILS),  # 1.5 times and no more
-        ({0: 20.0, 1: 80.0, 2: 2.0}, FAILS),
-        ({0: 20.0, 1: 10.0, 2: 1.0}, FAILS),  # the peak is the start
-        ({0: 1.0, 1: 1.2, 2: 1.9}, FAILS),  # the peak is the end
-        ({0: 1.0, 1: 1.9, 2: 1.8}, FAILS),  # it never fell
-        ({0: 0.3, 1: 0.6, 2: 0.35}, FAILS),
-        ({0: 0.3, 1: 1.0, 2: 0.6}, FAILS),  # at its peak the pure dimensions weigh no more
-        ({0: 0.3, 1: 1.2, 2: 0.5}, FAILS),  # the end is not about 1
-        ({0: 0.3, 1: 1.2, 2: 0.51}, HOLDS),
+        ({0: 20.0, 1: 30.1, 300: 1.9}, HOLDS),
+        ({0: 20.0, 1: 30.0, 300: 1.9}, FAILS),  # 1.5 times and no more
+        ({0: 20.0, 1: 80.0, 300: 2.0}, FAILS),
+        ({0: 20.0, 1: 10.0, 300: 1.0}, FAILS),  # the peak is the start
+        ({0: 1.0, 1: 1.2, 300: 1.9}, FAILS),  # the peak is the end
+        ({0: 1.0, 1: 1.9, 300: 1.8}, FAILS),  # it never fell
+        ({0: 0.3, 1: 0.6, 300: 0.35}, FAILS),
+        ({0: 0.3, 1: 1.0, 300: 0.6}, FAILS),  # at its peak the pure dimensions weigh no more
+        ({0: 0.3, 1: 1.2, 300: 0.5}, FAILS),  # the end is not about 1
+        ({0: 0.3, 1: 1.2, 300: 0.51}, HOLDS),
     ],
 )
 def test_the_weight_ratio_rises_and_falls(ratios, expected):
@@ -378,6 +378,17 @@ def test_linear_cca_is_above_the_best_point(c, expected):
 def test_free_of_specific_information_at_the_largest_beta(s1, expected):
     curve = SHARED | {1000: (s1, 0.52, 0.50)}
     assert verdict(CHANCE, simulation(zc=shared(curve))) == expected
+
+
+@pytest.mark.parametrize("largest", [10, 299])
+def test_what_is_said_of_very_large_values_is_not_tested_on_smaller_ones(largest):
+    curve = {0: SHARED[0], 1: SHARED[1], largest: SHARED[1000]}
+    ratios = {0: 20.0, 1: 80.0, largest: 1.0}
+    found = simulation_claims(simulation(zc=shared(curve)), mixed(ratios), None)
+    for claim in (CHANCE, RATIO):
+        assert found[claim].verdict == UNTESTABLE
+        assert found[claim].measured == f"the largest beta is {largest}, where a very large one is 300 or more"
+    assert verdict(CHANCE, simulation(zc=shared({0: SHARED[0], 300: SHARED[1000]}))) == HOLDS
 
 
 @pytest.mark.parametrize(("more", "expected"), [(0.0551, HOLDS), (0.055, LEVEL), (0.045, LEVEL), (0.0449, FAILS)])
