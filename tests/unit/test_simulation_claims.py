@@ -273,6 +273,26 @@ def test_a_point_is_covered_within_the_margin(own, c, expected):
     assert [found[claim] for claim in (JOINT1, ALL1, JOINT2, ALL2)] == [expected] * 4
 
 
+@pytest.mark.parametrize(("std", "expected"), [(0.003, FAILS), (0.004, HOLDS)])
+def test_a_point_is_covered_within_two_standard_errors(std, expected):
+    """One is behind by 0.006 in its own label: 2 sqrt(2 * std^2 / 3) is 0.0049 and 0.0065."""
+    curve = {0.01: (0.754, 0.50), 1: (0.745, 0.49)}
+    found = verdicts(simulation(zs=specific("disentangledssl", curve, beta=1)).assign(std=std))
+    assert [found[claim] for claim in (JOINT1, JOINT2)] == [expected] * 2
+
+
+def test_points_of_one_seed_decide_nothing():
+    """Nothing of the method covers the baselines' points here, which scatter could explain."""
+    worse = specific("disentangledssl", {0.01: (0.70, 0.60), 1: (0.69, 0.60)}, beta=1)
+    assert verdict(JOINT1, simulation(zs=worse)) == FAILS
+    one = simulation_claims(simulation(zs=worse).assign(std=np.nan, n=1), None, None)
+    assert {one[claim].verdict for claim in (JOINT1, ALL1, JOINT2, ALL2, LEFT1, LEFT2)} == {UNTESTABLE}
+    assert one[JOINT1].measured == "fewer than two settings of the method with two seeds, so no standard errors"
+    # A setting of which all seeds but one diverged is no point, either.
+    lucky = table(specific("jointopt", {100: (0.90, 0.50)}, a=1, std=np.nan, n=1))
+    assert verdict(JOINT1, pd.concat([simulation(), lucky])) == HOLDS
+
+
 @pytest.mark.parametrize(
     ("ahead", "std", "expected"),
     # Of four accuracies by three seeds: 2 sqrt(4 * 0.0015^2 / 3) = 0.0035.
