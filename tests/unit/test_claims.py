@@ -185,6 +185,44 @@ def test_most_cases_are_decided_as_soon_as_they_can_be(tmp_path):
     assert verdict(claims_of(tmp_path / "worse", worse, datasets=["MIMIC", "MOSEI", "MOSI"]), claim, data) == FAILS
 
 
+def test_combining_and_carrying_are_told_from_scatter(tmp_path):
+    """By the printed spreads MIMIC and MOSEI gain, MUSTARD loses, and the two others are level."""
+    claims = claims_of(tmp_path, as_printed, stand_ins=["digits"])
+    most = claims.loc["combining both representations improves in most cases"].iloc[0]
+    assert most["verdict"] == LEVEL
+    assert most["measured"] == "holds on MIMIC, MOSEI; level on MOSI, UR-FUNNY; does not hold on MUSTARD"
+    assert verdict(claims, "combining both representations improves", "stand-in digits") == HOLDS
+    # 62.10 (0.44) and 61.61 (1.27); the method's lead is 13.46, its standard error 0.63.
+    alike = claims.loc[("FOCAL: shared matters more on MOSI, less clearly than for the method", "MOSI")]
+    assert alike["verdict"] == LEVEL
+    assert alike["measured"] == (
+        "shared less specific: FOCAL +0.49 ± 0.78, DISENTANGLEDSSL +13.5 ± 0.63, more by +13 ± 1"
+    )
+
+
+@pytest.mark.parametrize(("std", "expected"), [(2.0, HOLDS), (2.1, LEVEL)])
+def test_less_clearly_is_by_more_than_two_standard_errors(tmp_path, std, expected):
+    """JointOpt leads by 11.13 and the method by 13.46: 2.33 more, by four accuracies of 3 seeds, 1 / 1.1547 of std."""
+    claims = claims_of(tmp_path, lambda cell: (cell["mean"], std / 2, 3), datasets=["MOSI"])
+    assert (
+        verdict(claims, "JointOpt: shared matters more on MOSI, less clearly than for the method", "MOSI") == expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("left_out", "expected"),
+    [
+        ("MUSTARD", UNTESTABLE),  # two improve and two are level: it may make three that improve
+        ("MOSEI", LEVEL),  # one improves, two are level, one does not: whatever it is
+    ],
+)
+def test_most_cases_may_be_level(tmp_path, left_out, expected):
+    names = [name for name in ("MIMIC", "MOSEI", "MOSI", "UR-FUNNY", "MUSTARD") if name != left_out]
+    claims = claims_of(tmp_path, as_printed, datasets=names)
+    data = "the paper's data sets of MultiBench"
+    assert verdict(claims, "combining both representations improves in most cases", data) == expected
+
+
 def test_one_data_set_that_fails_decides_the_claim_about_all(tmp_path):
     claim = "best of all methods in prediction and retrieval"
     alone = claims_of(tmp_path / "a", datasets=["MOSI"])
