@@ -253,7 +253,12 @@ def test_a_rise_within_two_standard_errors_is_none(rise, expected):
     rows = []
     for beta, values in curve.items():
         rows += shared({beta: values}, std=0.003 if beta == 1 else 0.004, n=4)
-    assert verdict(FALLS, simulation(zc=rows)) == expected
+    claim = simulation_claims(simulation(zc=rows), None, None)[FALLS]
+    assert claim.verdict == expected
+    # The rise that decides is named, with its standard error.
+    head, _, named = claim.measured.partition("y_s2: 0.740 to 0.500, largest rise 0.000")
+    assert head.endswith(f"y_c: 0.780 to 0.500, largest rise {max(rise, 0):.3f}; ")
+    assert named == ("; y_c rises by 0.0051 ± 0.0025 from beta 1 to 10" if expected == FAILS else "")
 
 
 @pytest.mark.parametrize(("fall", "expected"), [(0.0051, HOLDS), (0.005, LEVEL), (-0.005, LEVEL), (-0.0051, FAILS)])

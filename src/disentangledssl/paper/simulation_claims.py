@@ -202,14 +202,19 @@ def _starts_high(summary: pd.DataFrame | None) -> tuple[str, str]:
 
 
 def _falls(table: pd.DataFrame, labels: Sequence[str], prefix: str) -> tuple[str, str]:
-    errors, said, verdicts = _errors(table, labels), [], []
+    errors, values, said, against, verdicts = _errors(table, labels), table.index, [], [], []
     for label in labels:
         mean, error = table["mean"][label].to_numpy(), errors[label].to_numpy()
-        rises = np.diff(mean)
+        rises, scatter = np.diff(mean), np.hypot(error[1:], error[:-1])
         verdicts.append(apart(mean[0] - mean[-1], 2 * np.hypot(error[0], error[-1])))
-        verdicts.append(met(not above(rises, 2 * np.hypot(error[1:], error[:-1])).any()))
+        told = np.flatnonzero(above(rises, 2 * scatter))
+        verdicts.append(met(not len(told)))
         said.append(f"{prefix}{label}: {mean[0]:.3f} to {mean[-1]:.3f}, largest rise {max(rises.max(), 0):.3f}")
-    return "; ".join(said), together(verdicts)
+        against += [
+            f"{prefix}{label} rises by {rises[k]:.4f} ± {scatter[k]:.4f} from beta {values[k]:g} to {values[k + 1]:g}"
+            for k in told
+        ]
+    return "; ".join(said + against), together(verdicts)
 
 
 def _information(summary: pd.DataFrame | None) -> tuple[str, str]:
