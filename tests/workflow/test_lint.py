@@ -20,6 +20,7 @@ WITHOUT_CODE = {"download_file", "download_images", "downloads", "unpack_gctx"}
 
 # The other rules that run the script of another: what they measure is the same, on other files.
 SHARED = {
+    "download_images": "download_file",
     "measure_transfer": "measure_retrieval", "transfer_references": "retrieve_references",
     "tabulate_multibench_probes": "tabulate_probes",
 }  # fmt: skip

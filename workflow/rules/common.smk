@@ -582,14 +582,12 @@ def all_outputs():
 
 def shown_outputs():
     """The same as the report shows them: with what the rules that make them say of them to Snakemake's own report."""
-    flagged = [(rule, output) for rule in workflow.rules for output in rule.output if output.flags.get("report")]
+    flagged = [output for rule in workflow.rules for output in rule.output if output.flags.get("report")]
     shown = []
     for file in all_outputs():
         # In front of the folder stands, in a storage, where Snakemake keeps it.
         output, match = next(
-            (output, found)
-            for _, output in flagged
-            if (found := output.match(str(output).rpartition(f"{R}/")[0] + file))
+            (output, found) for output in flagged if (found := output.match(str(output).rpartition(f"{R}/")[0] + file))
         )
         said, wildcards = output.flags["report"], match.groupdict()
         shown.append(

@@ -53,7 +53,7 @@ rule download_images:
     message:
         "Fetching the images of {wildcards.experiment}, plate {wildcards.plate}, well {wildcards.well}"
     script:
-        "../scripts/download_images.py"
+        "../scripts/download_file.py"
 
 
 # Neither output nor benchmark, which is an output to Snakemake: what is there changes without its doing, so the list is

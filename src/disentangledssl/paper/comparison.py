@@ -24,7 +24,6 @@ from disentangledssl.tables.layout import write_tables
 
 WITHIN, HIGHER, LOWER = "within uncertainty", "differs: higher", "differs: lower"
 UNDECIDED, NOT_RUN, INCONSISTENT = "not decided", "not run", "inconsistent in the source"
-VERDICTS = (WITHIN, HIGHER, LOWER, UNDECIDED, NOT_RUN, INCONSISTENT)
 ERRORS = {"verdict_at_1": 1, "verdict": 2, "verdict_at_3": 3}
 DIGITS = 9  # to which numbers are compared: 54.35 - 54.345 is 0.005
 CELL = ["table", "dataset", "method", "metric"]

@@ -11,7 +11,7 @@ import pandas as pd
 TABLES = (1, 2, 3, 4, 5)
 FAMILIES = {1: "multibench", 2: "screen", 3: "screen", 4: "multibench", 5: "screen"}
 METHOD = "DISENTANGLEDSSL"
-BETA0 = f"{METHOD} (beta=0)"
+PAPERS_BETA0 = f"{METHOD} (beta=0)"
 SELECTED = "selected"  # the beta that validation chooses
 PARTS = ("shared", "specific", "both")
 

@@ -25,9 +25,9 @@ from disentangledssl.paper.verdicts import (
     mean_of,
     together,
 )
+from disentangledssl.tables.layout import BETA0
 
 BASELINES = ("clip", "dmvae", "jointopt", "focal")
-BETA0 = "disentangledssl_beta0"
 GAIN_BASELINES = ("FOCAL", "DMVAE", "JointOpt")
 FD_BASELINES = ("FOCAL", "JointOpt")
 AHEAD = "above by more than two standard errors"
