@@ -18,6 +18,11 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     A kill at any moment leaves either the old file, the new file or a ``.part`` file,
     never half a file under the final name.
+
+    Raises
+    ------
+    OSError
+        In place of what the block raised, and naming ``path``: if the disk is full, or an OSError named no file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

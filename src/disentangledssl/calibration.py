@@ -49,14 +49,17 @@ class Clock:
         self.served, self.spent, self.started = 0, 0.0, None
 
     def now(self) -> float:
+        """Return the seconds of :func:`now` on the feed's device."""
         return now(self.device.type)
 
     def stop(self) -> None:
+        """Stop the clock, if it runs, and add what it shows to ``spent``."""
         if self.started is not None:
             self.spent += self.now() - self.started
         self.started = None
 
     def epoch(self, epoch: int):
+        """Serve mini-batches: in epoch 0 to warm up, then timed, and none once half of ``seconds`` is spent."""
         self.stop()
         if epoch == 0:
             self.feed.steps = min(WARM_UP, self.longest)
@@ -77,7 +80,13 @@ def time_training(
     stage: str, folder: str, runs: list[dict], settings: dict, step1: dict, scaling: list[dict], device: str,
     threads: int, seconds: float,
 ) -> dict[str, float]:  # fmt: skip
-    """Train a stack for a few steps: seconds a step, seconds of all the rest, and the peak of memory."""
+    """Train a stack for a few steps: seconds a step, seconds of all the rest, and the peak of memory.
+
+    Raises
+    ------
+    RuntimeError
+        If a run diverges in these steps.
+    """
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as temporary:
         starts = _untrained("step1", folder, start_runs(runs), step1, scaling, [], Path(temporary, "starts"))

@@ -62,6 +62,11 @@ def makespan(jobs: Sequence[Job], cores: int) -> float:
 
     >>> makespan([Job("a", 3), Job("b", 1), Job("c", 1, after=["b"])], cores=2)
     3.0
+
+    Raises
+    ------
+    ValueError
+        If jobs are left that can never start: what they wait for is not there, or waits for them.
     """
     waiting, running, ended, now = list(jobs), [], set(), 0.0
     free, gpus = cores, 1

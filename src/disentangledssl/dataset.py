@@ -97,7 +97,15 @@ class PairedDataset:
 
 
 def view_table(ids: Sequence[str], values: np.ndarray, features: Sequence[str]) -> pa.Table:
-    """Lay out a view (or the latents) as the contract wants it."""
+    """Lay out a view (or the latents) as the contract wants it.
+
+    Parameters
+    ----------
+    ids : sequence of text, ``(rows,)``
+    values : array, ``(rows, features)``
+        Of any numeric type; laid out as float32.
+    features : sequence of text, ``(features,)``
+    """
     columns = [pa.array(ids, pa.string())]
     columns += [pa.array(np.ascontiguousarray(column), pa.float32()) for column in np.asarray(values, np.float32).T]
     return pa.table(columns, names=["id", *features])
@@ -129,7 +137,18 @@ def splits_table(ids: Sequence[str], folds: Sequence[Sequence[str]]) -> pa.Table
 
 
 def write_view(path: str | os.PathLike[str], ids, values, features, info=None) -> None:
-    """Write one view; see the module for its form, and ``sequences.write_sequences`` for sequences."""
+    """Write one view; see the module for its form, and ``sequences.write_sequences`` for sequences.
+
+    Parameters
+    ----------
+    path : path
+    ids : sequence of text, ``(rows,)``
+    values : array, ``(rows, features)``
+        Of any numeric type; written as float32.
+    features : sequence of text, ``(features,)``
+    info : mapping, optional
+        Goes into the metadata, as JSON.
+    """
     write_table(path, view_table(ids, values, features), info)
 
 
@@ -179,7 +198,13 @@ def read_dataset(folder: str | os.PathLike[str]) -> PairedDataset:
 def read_view(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[str], np.ndarray]:
     """Read and check one view: its values, feature names and row ids.
 
-    Values are ``(rows, features)``, or of sequences ``(rows, steps, features)``.
+    Values are ``(rows, features)``, or of sequences ``(rows, steps, features)``, float32.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged, an id is empty or there twice, there is no feature, a feature is not float32,
+        or a value is empty, NaN or infinite; of sequences as ``sequences.read_sequences``.
     """
     with open_table(path) as file:
         sequences = holds_sequences(file.schema_arrow)
@@ -213,7 +238,14 @@ def read_view(path: str | os.PathLike[str]) -> tuple[np.ndarray, list[str], np.n
 
 
 def read_pairs(path: str | os.PathLike[str]) -> pa.Table:
-    """Read and check ``pairs.parquet`` by itself (without the views it refers to)."""
+    """Read and check ``pairs.parquet`` by itself (without the views it refers to).
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged, a column is missing, extra or of a wrong type, a value is empty, or an id is
+        there twice.
+    """
     table = read_table(path)
     _check_ids(path, table)
     for name in PAIR_COLUMNS:
@@ -243,7 +275,14 @@ def read_pairs(path: str | os.PathLike[str]) -> pa.Table:
 
 
 def read_splits(path: Path, pairs_path: Path, ids: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Read and check ``splits.parquet`` of pairs with these ids and groups, ``(pairs,)``: one array of text a fold."""
+    """Read and check ``splits.parquet`` of pairs with these ids and groups, ``(pairs,)``: one array of text a fold.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged, its rows are not the pairs in their order, it has no fold or a column that is
+        none, or as :func:`check_fold`.
+    """
     table = read_table(path)
     _check_aligned(path, table, pairs_path, ids)
     names = [name for name in table.column_names if name != "id"]
@@ -280,7 +319,13 @@ def check_fold(path: Path, name: str, fold: np.ndarray, groups: np.ndarray) -> N
 
 
 def look_up(path: Path, column: str, wanted: np.ndarray, known: np.ndarray, known_path: Path) -> np.ndarray:
-    """Return the row of each id of a column of ``path`` among the ``known`` ids of another file, ``(wanted,)``."""
+    """Return the row of each id of a column of ``path`` among the ``known`` ids of another file, ``(wanted,)``.
+
+    Raises
+    ------
+    InputError
+        If one is not among them.
+    """
     position = pc.index_in(pa.array(wanted), value_set=pa.array(known))
     missing = position.is_null().to_numpy(zero_copy_only=False)
     if missing.any():

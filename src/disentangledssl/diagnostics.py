@@ -22,7 +22,27 @@ VIEWS = {"zc1": 0, "zc2": 1}
 
 
 def latent_rows(named: Mapping[str, Any], codes: Mapping[str, np.ndarray], dataset: PairedDataset, fold: int):
-    """Measure R2 of every true latent from every representation, on test pairs."""
+    """Measure R2 of every true latent from every representation, on test pairs.
+
+    Parameters
+    ----------
+    named : mapping
+        Columns that every row gets.
+    codes : mapping of name to array, ``(pairs, dimensions)``
+        Of all pairs of the data set.
+    dataset : PairedDataset
+    fold : int
+
+    Returns
+    -------
+    list of dict
+        A row a representation and latent; none where the latents are not known.
+
+    Raises
+    ------
+    ValueError
+        As ``latent_regression.latent_r2``.
+    """
     train, test = dataset.pairs_in(fold, "train"), dataset.pairs_in(fold, "test")
     latents = dataset.latents or {}
     of = [{name: values[pairs] for name, values in latents.items()} for pairs in (train, test)]
@@ -34,7 +54,23 @@ def latent_rows(named: Mapping[str, Any], codes: Mapping[str, np.ndarray], datas
 
 
 def dependence_rows(named: Mapping[str, Any], codes: Mapping[str, np.ndarray], dataset: PairedDataset, fold: int):
-    """Measure linear CKA between the shared and the specific code of each view, on test pairs; 0 is independent."""
+    """Measure linear CKA between the shared and the specific code of each view, on test pairs; 0 is independent.
+
+    Parameters
+    ----------
+    named, codes, dataset, fold
+        As in :func:`latent_rows`; of ``codes``, zc1 and zs1, zc2 and zs2 are looked at.
+
+    Returns
+    -------
+    list of dict
+        A row a view that has both codes, unless one of them is constant.
+
+    Raises
+    ------
+    ValueError
+        As ``dependence.linear_cka``.
+    """
     test = dataset.pairs_in(fold, "test")
     return [
         dict(named) | {"representation": shared, "label": specific, "metric": "cka", "value": value}
@@ -53,6 +89,23 @@ def information_rows(
 
     ``information`` is what vMF samples around the code carry, linearly; ``optimum`` the most that anything could keep
     of the other view for the same of its own. From covariances of the training pairs.
+
+    Parameters
+    ----------
+    named, codes, dataset, fold
+        As in :func:`latent_rows`; of ``codes``, zc1 and zc2 are looked at, whose norms do not matter.
+    kappa : float
+        Concentration with which step 1 samples.
+
+    Returns
+    -------
+    list of dict
+        Three rows a view, in bits.
+
+    Raises
+    ------
+    ValueError
+        As ``information_plane.sample_covariances``, ``linear_information`` and ``highest_relevance``.
     """
     train = dataset.pairs_in(fold, "train")
     x = _views(dataset, train)
@@ -76,7 +129,25 @@ def information_rows(
 
 
 def bottleneck_rows(named: Mapping[str, Any], dataset: PairedDataset, fold: int):
-    """Draw the optimum of Gaussian views, the same for both; ``beta_value`` is the bottleneck's own multiplier."""
+    """Compute the optimum of Gaussian views in the information plane, the same for both, from training pairs.
+
+    ``beta_value`` is the bottleneck's own multiplier.
+
+    Parameters
+    ----------
+    named, dataset, fold
+        As in :func:`latent_rows`.
+
+    Returns
+    -------
+    list of dict
+        For each of ``CURVE_POINTS`` points, a row for what is kept of the own view and one for the other, in bits.
+
+    Raises
+    ------
+    ValueError
+        As ``information_plane.sample_covariances`` and ``gaussian_bottleneck``.
+    """
     covariances = information_plane.sample_covariances(*_views(dataset, dataset.pairs_in(fold, "train")))
     curve = information_plane.gaussian_bottleneck(covariances, points=CURVE_POINTS)
     return [

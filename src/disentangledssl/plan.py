@@ -115,7 +115,13 @@ class Plan:
         return [run for run in runs if (run.fold or 0) < used]
 
     def stack(self, dataset: str, stage: str, stack: str) -> Stack:
-        """Return one stack by its id."""
+        """Return one stack by its id, be its runs still asked for or not.
+
+        Raises
+        ------
+        InputError
+            If the stage has no stack of this id.
+        """
         for one in self.ledger.all_stacks(f"{dataset}/{stage}"):
             if one.id == stack:
                 return one

@@ -82,7 +82,35 @@ def _step1_rows(named, codes, stack, index: int, dataset: PairedDataset) -> list
 
 
 def probe_rows(named, codes, dataset: PairedDataset, fold: int, probe) -> list[dict[str, Any]]:
-    """Probe representations of every pair, by name, for every label, and for the true latents where they are known."""
+    """Probe representations of every pair, by name, for every label, and for the true latents where they are known.
+
+    Parameters
+    ----------
+    named : mapping of text to value
+        Columns that every row gets.
+    codes : mapping of name to array, ``(pairs, dimensions)``
+        Of all pairs of the data set.
+    dataset : PairedDataset
+    fold : int
+    probe : mapping of text to value
+        ``solver`` and ``max_iter`` of ``linear_probe.probe_accuracies``.
+
+    Returns
+    -------
+    list of dict
+        A row a representation and label (accuracy on test pairs, 0 to 1) or latent (R2), in ``PROBE_COLUMNS``.
+
+    Raises
+    ------
+    InputError
+        As ``linear_probe.probe_accuracies``.
+    ValueError
+        As ``linear_probe.probe_accuracies`` and ``latent_regression.latent_r2``.
+
+    Notes
+    -----
+    Source: App. H.1; that latents are looked for is a choice.
+    """
     rows = latent_rows(named, codes, dataset, fold)
     train, test = dataset.pairs_in(fold, "train"), dataset.pairs_in(fold, "test")
     labels = [{name: classes[pairs] for name, classes in dataset.labels.items()} for pairs in (train, test)]

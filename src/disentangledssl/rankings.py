@@ -94,7 +94,35 @@ def write_rankings(out: Path, rankings: pa.Table, null: pa.Table, dataset: Paire
 def ranking_rows(
     named, phenotypes, molecules, dataset: PairedDataset, fold: int, top, pool: str
 ) -> list[dict[str, Any]]:
-    """Rank by codes of every row of the two views, in every way."""
+    """Rank by codes of every row of the two views, in every way.
+
+    Parameters
+    ----------
+    named : mapping of text to value
+        Columns that every row gets.
+    phenotypes, molecules : arrays, ``(rows of view 1, dimensions)`` and ``(rows of view 2, dimensions)``
+        Codes of the rows of the views; their norms do not matter.
+    dataset : PairedDataset
+    fold : int
+    top : sequence of int
+        The N of top-N accuracy.
+    pool : text
+        What is ranked on test: one of ``retrieval.POOLS``.
+
+    Returns
+    -------
+    list of dict
+        A row a way of ranking, split and molecule group, in :func:`retrieval_columns`.
+
+    Raises
+    ------
+    ValueError
+        If a code is NaN or infinite, or the codes of the views differ in dimensions.
+
+    Notes
+    -----
+    Source: sec. 3.3; directions, replicates and lines beyond the paper's are a choice.
+    """
     rows = []
     for split in ("validation", "test"):
         for line, pairs in _lines(dataset, fold, split, pool):
@@ -115,6 +143,26 @@ def null_rows(
 
     A group may draw its own. Of the paper's way of ranking only. The permutations are those of the fold, whatever the
     run, so that means over seeds and folds are of the same pairings; see :func:`pairings`.
+
+    Parameters
+    ----------
+    named, phenotypes, molecules, dataset, fold, top, pool
+        As in :func:`ranking_rows`.
+    permutations : int
+
+    Returns
+    -------
+    list of dict
+        A row a unit, permutation and number of folds that test a group, in :func:`null_columns`.
+
+    Raises
+    ------
+    ValueError
+        If a code is NaN or infinite, or the codes of the views differ in dimensions.
+
+    Notes
+    -----
+    Source: choice.
     """
     pairs = _tested(dataset, fold, pool)
     candidates, truth = retrieval.candidate_pool(dataset.rows[1][pairs])

@@ -100,7 +100,13 @@ def linear_cca(
 
 
 def chance(labels: np.ndarray) -> float:
-    """Return the accuracy of always saying the most common class of the test labels (-1 left out)."""
+    """Return the accuracy of always saying the most common class of the test labels, ``(pairs,)`` (-1 left out).
+
+    Raises
+    ------
+    ValueError
+        If no pair is labelled.
+    """
     labels = np.asarray(labels)
     counts = np.unique(labels[labels != -1], return_counts=True)[1]
     if not counts.size:

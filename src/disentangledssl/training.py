@@ -399,7 +399,13 @@ class Record:
 
 
 def smallest_fold(dataset: PairedDataset, folder: Path) -> int:
-    """Return the training pairs of the smallest fold."""
+    """Return how many training pairs the smallest fold has.
+
+    Raises
+    ------
+    InputError
+        If they are fewer than two.
+    """
     pairs = [int((fold == "train").sum()) for fold in dataset.folds]
     if min(pairs) < 2:
         raise InputError(

@@ -59,6 +59,11 @@ def noise_around_first_axis(normal: torch.Tensor, kappa: float) -> torch.Tensor:
     -------
     tensor, (..., dimensions)
         Unit vectors with density proportional to exp(kappa * first coordinate).
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 dimensions, or kappa is not positive.
     """
     dimensions = normal.shape[-1]
     if dimensions < 2 or not kappa > 0:

@@ -96,7 +96,11 @@ def probe_classes(train: Labelled, validation: Labelled, test: Labelled, test_st
 
 
 def balanced_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Return the mean over the classes of ``truth`` of the share that is recognised.
+    """Return the mean over the classes of ``truth`` of the share that is recognised, 0 to 1.
+
+    Parameters
+    ----------
+    truth, predicted : arrays of text, ``(profiles,)``
 
     >>> balanced_accuracy(np.array(["a", "a", "a", "b"]), np.array(["a", "a", "c", "b"])).round(3)
     np.float64(0.833)
@@ -109,6 +113,10 @@ def blind_accuracy(truth: np.ndarray, strata: np.ndarray) -> float:
 
     Without strata it is 1 / classes. With them it is the mean over classes of P(stratum | class), taken for the class
     guessed in each stratum: plates that each lie in one of s strata have s / plates.
+
+    Parameters
+    ----------
+    truth, strata : arrays of text, ``(profiles,)``
 
     >>> blind_accuracy(np.array(["p1", "p2", "p3", "p3"]), np.array(["6 h", "6 h", "24 h", "24 h"])).round(3)
     np.float64(0.667)

@@ -95,7 +95,15 @@ def probe_predictions(
     solver: str = "exact",
     max_iter: int = 200,
 ) -> dict[str, np.ndarray]:
-    """Fit as :func:`probe_accuracies` and return, by label, the class of each test code, ``(pairs,)``."""
+    """Fit as :func:`probe_accuracies` and return, by label, the class of each test code, ``(pairs,)``.
+
+    Raises
+    ------
+    InputError
+        If a label marks no training pair, or all that it marks are of one class.
+    ValueError
+        If the arrays do not fit together, hold NaN or infinity, or the solver is unknown.
+    """
     if solver not in SOLVERS:
         raise ValueError(f"solver {solver!r} is none of {', '.join(SOLVERS)}")
     train, test = _checked(train, train_labels, "training"), _checked(test, {}, "test")

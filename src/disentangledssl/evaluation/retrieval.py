@@ -174,6 +174,11 @@ def expected_metrics(
     -------
     dict of arrays, of the shape of ``better``
         One a metric; see the module for their names.
+
+    Raises
+    ------
+    ValueError
+        If the pool is empty or smaller than the counts of a query, or more own candidates tie than there are.
     """
     better, tied, own_tied, own = np.broadcast_arrays(better, tied, own_tied, own)
     if pool < 1 or (better.size and ((better + tied + own).max() > pool or (own_tied > own).any())):
@@ -380,7 +385,13 @@ def random_rows(rows: Mapping[str, np.ndarray], top: Sequence[int] = TOP) -> dic
 
 
 def unit_weights(rows: Mapping[str, np.ndarray], unit: str) -> np.ndarray:
-    """Return the weight of each group: its profiles (``per_profile``) or 1 (``per_molecule``)."""
+    """Return the weight of each group, ``(groups,)``: its profiles (``per_profile``) or 1 (``per_molecule``).
+
+    Raises
+    ------
+    ValueError
+        If the unit is none of ``UNITS``.
+    """
     if unit not in UNITS:
         raise ValueError(f"unit {unit!r} is none of {', '.join(UNITS)}")
     return rows["profiles"].astype(float) if unit == "per_profile" else np.ones(len(rows["profiles"]))
@@ -427,6 +438,11 @@ def bootstrap(
     -------
     Bootstrap
         Standard deviation of the weighted mean over the samples and its percentiles; NaN for fewer than two groups.
+
+    Raises
+    ------
+    ValueError
+        If the values do not have two dimensions, or the weights are not one a row.
     """
     values = np.asarray(values, float)
     weights = np.ones(len(values)) if weights is None else np.asarray(weights, float)

@@ -292,6 +292,7 @@ def together(axis, places: Mapping[Any, tuple[float, float]]) -> list[list[Any]]
 
 
 def code(name: str) -> str:
+    """Return the paper's symbol of a representation or view, ``zc1``, ``x1``; ``zc`` is both shared codes together."""
     if name == "zc":
         return "[$z_c^1$, $z_c^2$]"
     return f"${name[0]}_{name[1]}$" if len(name) == 2 else f"${name[0]}_{name[1]}^{name[2]}$"

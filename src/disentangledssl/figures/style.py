@@ -34,7 +34,8 @@ METHODS = {
     "dmvae": ("#000000", "X", "DMVAE"),
     "clip": ("#56B4E9", "p", "CLIP"),
 }
-# Weight ratio of a view's encoder; light and dark of one colour, that of the axis they are read from.
+# The shared encoder of a view: its curve in the information plane, and its weight ratio, which the text is of, beside
+# accuracies. Light and dark of one colour, that of the axis that ratios are read from.
 VIEWS = {"zc1": ("#CC79A7", "<", "weight ratio of $x_1$"), "zc2": ("#7B3F61", ">", "weight ratio of $x_2$")}
 REFERENCE_COLOUR = "#555555"
 FAINT = "#BBBBBB"

@@ -110,7 +110,13 @@ class BaseMethod(nn.Module):
         return {"encoders": [p for name in self.trained for p in getattr(self, name).parameters()]}
 
     def losses(self, batch) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-        """Return the loss of each parameter group and, for the log, each term: ``(runs,)`` each."""
+        """Return the loss of each parameter group and, for the log, each term: ``(runs,)`` each.
+
+        Raises
+        ------
+        NotImplementedError
+            Here; every method has its own.
+        """
         raise NotImplementedError
 
     def begin_epoch(self, epoch: int) -> None:
@@ -131,6 +137,11 @@ class BaseMethod(nn.Module):
         """Encode clean views ``(rows, features)`` with one run: raw outputs by name, ``(rows, dimensions)``.
 
         Sequences are ``(rows, steps, features + 1)``, see ``sequence_encoders``.
+
+        Raises
+        ------
+        NotImplementedError
+            Here; every method has its own.
         """
         raise NotImplementedError
 

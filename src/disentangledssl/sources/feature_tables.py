@@ -74,7 +74,13 @@ def open_text(path: Path, member: str = ".csv") -> Iterator[BinaryIO]:
 
 
 def column_names(path: Path, member: str = ".csv") -> list[str]:
-    """Read the names of a table's columns; of one with a name twice, refuse it."""
+    """Read the names of a table's columns.
+
+    Raises
+    ------
+    InputError
+        If one is there twice, or as :func:`open_text`; what else is damaged is told by :func:`damage_told`.
+    """
     if path.suffix == ".parquet":
         names = pq.read_schema(path).names
     else:
@@ -88,7 +94,13 @@ def column_names(path: Path, member: str = ".csv") -> list[str]:
 
 
 def check_columns(path: Path, names: Sequence[str], wanted: Sequence[str], mend: str) -> None:
-    """Refuse a table that lacks a column."""
+    """Refuse a table that lacks a column.
+
+    Raises
+    ------
+    InputError
+        If it lacks one of those ``wanted``, naming the first.
+    """
     for column in wanted:
         if column not in names:
             raise InputError(path, f"column {column}", "is missing", f"{mend} (found: {first_few(names, 12)})")

@@ -212,6 +212,11 @@ def read_archive(path: Path) -> tuple[Screen, dict[str, Any], dict[str, Any]]:
         vector; no features yet.
     wells, controls : mapping of well, of plate, to array, ``(genes,)``
         Expression, and mean expression of the plate's controls.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, no whole zip, lacks a member or holds another thing in it, or no well is left.
     """
     with phase("loading"):
         try:
@@ -269,7 +274,13 @@ def in_every_line(rows: pd.DataFrame) -> pd.Series:
 
 
 def read_landmarks(path: Path) -> list[str]:
-    """Read the ids of the genes that are measured, in the order of the table; the others are inferred from them."""
+    """Read the ids of the genes that are measured, in the order of the table; the others are inferred from them.
+
+    Raises
+    ------
+    InputError
+        If the table is missing or damaged, lacks a column, an id is empty or there twice, or no gene is measured.
+    """
     genes = _read_columns(path, {"pr_gene_id": "gene", "pr_is_lm": "landmark"})
     _check_unique(path, "pr_gene_id", genes["gene"])
     landmarks = genes.loc[genes["landmark"] == "1", "gene"].to_list()
@@ -293,7 +304,17 @@ def measure(
 
 
 def subtract_controls(values: np.ndarray, plates: pd.Series, controls: Mapping[str, np.ndarray], clip: float) -> float:
-    """Subtract each plate's control from its wells and clip, in place; return the share of values that were clipped."""
+    """Subtract each plate's control from its wells and clip, in place; return the share of values that were clipped.
+
+    Parameters
+    ----------
+    values : array, ``(wells, genes)``, log2 units
+    plates : series of text, ``(wells,)``
+    controls : mapping of plate to array, ``(genes,)``, log2 units
+        Mean expression of each plate's control wells.
+    clip : float
+        The largest difference, in log2 units, that stays as it is.
+    """
     clipped = 0
     for plate, where in pd.Series(plates.to_numpy()).groupby(plates.to_numpy()).indices.items():
         difference = values[where] - controls[plate]

@@ -217,6 +217,11 @@ def read_population(path: Path, control: str) -> tuple[Screen, pd.DataFrame, dic
     controls : data frame
         ``id`` and ``plate`` of the control wells.
     sites : mapping of text to text
+
+    Raises
+    ------
+    InputError
+        As :func:`read_metadata`, or if the sites of a well are described differently, or no well is left.
     """
     table = read_metadata(path)
     sites = dict(zip(table["site_id"], table["id"], strict=True))

@@ -42,7 +42,23 @@ def segment(nuclei: np.ndarray, cells: np.ndarray, *, smoothing: float, diameter
 
 
 def segment_nuclei(image: np.ndarray, *, smoothing: float, least: float) -> np.ndarray:
-    """Number all nuclei from 1; ``least`` is the least diameter of one. See :func:`segment`."""
+    """Number all nuclei from 1; see the module.
+
+    Parameters
+    ----------
+    image : array, ``(y, x)``
+        Intensities of a dye of DNA.
+    smoothing : float
+        Standard deviation of the Gaussian that it is smoothed by, in pixels.
+    least : float
+        Least diameter of a nucleus, in pixels. Smaller ones are numbered too: it sets how far apart the seeds of two
+        must be, and how much their distances are smoothed.
+
+    Returns
+    -------
+    labels : array of int32, ``(y, x)``
+        0 is background.
+    """
     from skimage.feature import peak_local_max
     from skimage.segmentation import watershed
 
@@ -57,7 +73,20 @@ def segment_nuclei(image: np.ndarray, *, smoothing: float, least: float) -> np.n
 
 
 def choose_nuclei(labels: np.ndarray, diameter: tuple[float, float]) -> np.ndarray:
-    """Return the new number of each label, from 1, or 0: too small, too large or on the edge of the image."""
+    """Return the new number of each label, from 1, or 0: too small, too large or on the edge of the image.
+
+    Parameters
+    ----------
+    labels : array of whole numbers, ``(y, x)``
+        From :func:`segment_nuclei`.
+    diameter : pair of float
+        Least and largest diameter of a nucleus, in pixels: that of a disc of its area.
+
+    Returns
+    -------
+    array of whole numbers, ``(largest label + 1,)``
+        Of background, 0.
+    """
     area = np.bincount(labels.ravel())
     least, largest = (np.pi / 4 * length**2 for length in diameter)
     kept = (area >= least) & (area <= largest)
@@ -68,7 +97,22 @@ def choose_nuclei(labels: np.ndarray, diameter: tuple[float, float]) -> np.ndarr
 
 
 def segment_cells(image: np.ndarray, nuclei: np.ndarray, *, smoothing: float) -> np.ndarray:
-    """Grow each nucleus to its cell; see :func:`segment`."""
+    """Grow each nucleus to its cell; see the module.
+
+    Parameters
+    ----------
+    image : array, ``(y, x)``
+        Intensities of a dye that fills cells.
+    nuclei : array of int32, ``(y, x)``
+        From :func:`segment_nuclei`.
+    smoothing : float
+        Standard deviation of the Gaussian that the image is smoothed by, in pixels.
+
+    Returns
+    -------
+    labels : array of int32, ``(y, x)``
+        A cell has the number of its nucleus; 0 is background.
+    """
     from skimage.segmentation import watershed
 
     inside = _foreground(image, smoothing) | (nuclei > 0)
