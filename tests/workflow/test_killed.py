@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -139,7 +138,7 @@ def test_killed_snakemake_needs_unlock_and_then_goes_on(undisturbed, tmp_path):
     checkout = disturbed(undisturbed, tmp_path, "copy")
     process = checkout.start()
     find_job(process, "train_step1.py")
-    time.sleep(random.uniform(0, 4))
+    time.sleep(random_moments().uniform(0, 4))
     os.killpg(process.pid, signal.SIGKILL)
     end(process)
     locked = checkout.run().fails()
