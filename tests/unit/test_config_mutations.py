@@ -11,6 +11,7 @@ import datetime
 import json
 import math
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 import jsonschema
@@ -259,11 +260,16 @@ def folder(tmp_path_factory):
 
 
 def judge_text(text: str | bytes, folder: Path) -> str:
-    """Judge the short config under an overlay."""
+    """Judge the short config under an overlay; what Snakemake, which comes first, says of it is not ours."""
     try:
         content, files = merged(text, folder)
-    except (WorkflowError, ValueError):  # comes first, and is not ours to say
+    except WorkflowError:
         return "Snakemake's"
+    except UnicodeDecodeError:  # this and the next end in a traceback: docs/troubleshooting.md
+        return "not UTF-8"
+    except ValueError as error:
+        assert extract_tb(error.__traceback__)[-1].filename.endswith("constructor.py"), f"not PyYAML's: {error!r}"
+        return "no such date or number"
     return judge(content, files)
 
 
@@ -280,6 +286,20 @@ def check(texts: st.SearchStrategy, examples: int, folder: Path, **how) -> None:
     shares = {verdict: verdicts.count(verdict) / len(verdicts) for verdict in sorted({*verdicts})}
     print(f"{len(verdicts)} overlays: {shares}")
     assert len(verdicts) >= examples and min(shares["accepted"], shares["refused"]) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ("stack_size: [3", "Snakemake's"),
+        ("# Grösse\nstack_size: 3".encode("latin-1"), "not UTF-8"),
+        ("stack_size: 3".encode("utf-16"), "not UTF-8"),
+        ("stack_size: 2026-02-30", "no such date or number"),
+        ("stack_size: 0x_", "no such date or number"),
+    ],
+)
+def test_what_snakemake_says_first(folder, text, verdict):
+    assert judge_text(text, folder) == verdict
 
 
 SETTINGS = overlays().map(lambda overlay: yaml.safe_dump(overlay, allow_unicode=True))

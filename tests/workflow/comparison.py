@@ -16,6 +16,11 @@ def outputs(checkout, folder: str) -> dict[str, Path]:
     return {name: path for name, path in found.items() if not name.endswith(".lock")}
 
 
+def whole_outputs(checkout, folder: str) -> dict[str, Path]:
+    """The same, but for files that a kill left unfinished: their names end in ``.part``, and nothing reads them."""
+    return {name: path for name, path in outputs(checkout, folder).items() if not name.endswith(".part")}
+
+
 def assert_same_bytes(one: dict[str, Path], other: dict[str, Path]) -> None:
     """Check that two runs made the same files with the same content; of the report, all but its section of times."""
     assert set(one) == set(other)

@@ -21,6 +21,8 @@ pytest.importorskip("snakemake", reason="workflow tests run Snakemake, which is 
 
 REPOSITORY = Path(__file__).parents[2]
 TINY = "config/tiny.yaml"
+LONG_CONFIG = "tests/workflow/configs/long.yaml"
+LONG = "results/long"
 SHOWN_LINES = 60
 SECONDS = 600
 
@@ -183,6 +185,30 @@ def fresh_copy(fresh: Checkout, tmp_path: Path) -> Iterator[Checkout]:
     """A checkout without results that the test may change."""
     yield fresh.copy(tmp_path / "copy")
     shutil.rmtree(tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def trained(fresh: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """Step 1 of the long config, trained by 300 epochs that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "shorter.yaml").write_text("training: {epochs: 300}")
+    checkout = fresh.copy(folder / "copy").under(*fresh.configs, LONG_CONFIG, str(folder / "shorter.yaml"))
+    planned = checkout.run(options=["--dry-run"]).ok().output
+    (stack,) = re.findall(r"Training step 1 on simulation, stack (\w+)", planned)
+    checkout.run(f"{LONG}/simulation/step1/{stack}/models.safetensors").ok()
+    yield checkout
+    shutil.rmtree(checkout.folder)
+
+
+@pytest.fixture
+def untrained(trained: Checkout, tmp_path: Path) -> Iterator[tuple[Checkout, str]]:
+    """The same with the data made and nothing trained, and the models that are to be."""
+    stage = f"{LONG}/simulation/step1"
+    (models,) = (trained / stage).glob("*/models.safetensors")
+    checkout = trained.copy(tmp_path / "copy")
+    shutil.rmtree(checkout / stage)
+    yield checkout, str(models.relative_to(trained.folder))
+    shutil.rmtree(checkout.folder)
 
 
 @pytest.fixture

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 from comparison import content
@@ -31,6 +33,17 @@ def find_job(process: subprocess.Popen, script: str) -> psutil.Process:
             pass
         time.sleep(0.02)
     raise AssertionError(f"{script} did not begin within {SECONDS_TO_WAIT} s")
+
+
+def wait_for(what: Callable[[], Any], process: subprocess.Popen, told: str, seconds: float = SECONDS_TO_WAIT) -> Any:
+    """Wait until a function gives something, while Snakemake runs."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"Snakemake ended before {told}: {process.stdout.read()}"
+        if found := what():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{told}: not within {seconds} s")
 
 
 def scripts_of(process: subprocess.Popen) -> list[psutil.Process]:

@@ -71,6 +71,24 @@ def test_a_setting_that_stands_twice_is_told_once(fresh_copy):
     assert result.output.count("for the second time") == 1
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("# Größe\nstack_size: 3\n".encode("latin-1"), "UnicodeDecodeError: 'utf-8' codec can't decode byte "),
+        (b"results: 2026-13-01\n", "ValueError: month must be in 1..12"),
+    ],
+    ids=["not UTF-8", "no such date"],
+)
+def test_what_snakemake_cannot_read_ends_in_a_traceback_that_the_documentation_explains(fresh, tmp_path, content, told):
+    """It reads the files of the command line before any Snakefile, so that a sentence of ours would come too late."""
+    (tmp_path / "overlay.yaml").write_bytes(content)
+    result = fresh.run(overlays=[tmp_path / "overlay.yaml"]).fails()
+    assert result.output.strip().splitlines()[-1].startswith(told), repr(result)
+    assert told in (fresh / "docs/troubleshooting.md").read_text()
+    assert not (fresh / "results").exists()
+
+
 def test_damaged_ledger(finished_copy):
     ledger = finished_copy / "results/tiny/stacks.json"
     ledger.write_text(ledger.read_text()[:-40])

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,12 +13,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from comparison import assert_same_bytes, outputs
-from kills import SECONDS_TO_WAIT, assert_no_half_file, end, find_job, random_moments, scripts_of
+from comparison import assert_same_bytes, outputs, whole_outputs
+from conftest import LONG, LONG_CONFIG
+from kills import SECONDS_TO_WAIT, assert_no_half_file, end, find_job, random_moments, scripts_of, wait_for
 
 RESULTS = "results/tiny"
-LONG_CONFIG = "tests/workflow/configs/long.yaml"
-LONG = "results/long"
 KILLS = 20
 
 
@@ -46,14 +43,6 @@ def disturbed(undisturbed, tmp_path: Path, name: str):
     return checkout
 
 
-def wait_for(path: Path, process: subprocess.Popen) -> None:
-    """Wait until a file exists."""
-    deadline = time.monotonic() + SECONDS_TO_WAIT
-    while not path.exists():
-        assert time.monotonic() < deadline and process.poll() is None, f"{path} was not written"
-        time.sleep(0.005)
-
-
 def only_stack(checkout, stage: str) -> Path:
     """Folder of the only stack of a stage, by the ledger."""
     stacks = json.loads((checkout / f"{LONG}/stacks.json").read_text())["stacks"]
@@ -70,9 +59,7 @@ def assert_no_final_file(folder: Path) -> None:
 def assert_as_undisturbed(checkout, undisturbed) -> None:
     """Check that the same command ends the run with the bytes of an undisturbed one, and leaves nothing over."""
     checkout.run().ok()
-    # A kill may leave a .part file, under a name that nothing reads.
-    made = {name: path for name, path in outputs(checkout, LONG).items() if not name.endswith(".part")}
-    assert_same_bytes(outputs(undisturbed, LONG), made)
+    assert_same_bytes(outputs(undisturbed, LONG), whole_outputs(checkout, LONG))
     assert "Nothing to be done" in checkout.run(options=["--dry-run"]).ok().output
 
 
@@ -125,7 +112,8 @@ def test_killed_training_goes_on_from_its_checkpoint(undisturbed, tmp_path):
     process = checkout.start()
     job = find_job(process, "train_step1.py")
     folder = only_stack(undisturbed, "step1").name
-    wait_for(checkout / f"{LONG}/simulation/step1/{folder}/checkpoint.pt", process)
+    checkpoint = checkout / f"{LONG}/simulation/step1/{folder}/checkpoint.pt"
+    wait_for(checkpoint.exists, process, "a checkpoint was written")
     job.kill()
     end(process)
     assert_as_undisturbed(checkout, undisturbed)
@@ -139,7 +127,7 @@ def test_killed_snakemake_needs_unlock_and_then_goes_on(undisturbed, tmp_path):
     checkout = disturbed(undisturbed, tmp_path, "copy")
     process = checkout.start()
     find_job(process, "train_step1.py")
-    time.sleep(random.uniform(0, 4))
+    time.sleep(random_moments().uniform(0, 4))
     os.killpg(process.pid, signal.SIGKILL)
     end(process)
     locked = checkout.run().fails()
@@ -177,7 +165,8 @@ def test_interrupted_run_leaves_no_half_output_and_goes_on(undisturbed, tmp_path
     process = checkout.start()
     job = find_job(process, "train_step1.py")
     folder = only_stack(undisturbed, "step1").name
-    wait_for(checkout / f"{LONG}/simulation/step1/{folder}/checkpoint.pt", process)
+    checkpoint = checkout / f"{LONG}/simulation/step1/{folder}/checkpoint.pt"
+    wait_for(checkpoint.exists, process, "a checkpoint was written")
     begun = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
     output = end(process)
@@ -187,11 +176,11 @@ def test_interrupted_run_leaves_no_half_output_and_goes_on(undisturbed, tmp_path
     assert_as_undisturbed(checkout, undisturbed)
 
 
-def test_second_snakemake_is_refused_and_the_first_unharmed(fresh_copy):
+def test_second_snakemake_is_refused_and_the_first_unharmed(fresh_copy, finished):
     first = fresh_copy.start(f"{RESULTS}/simulation/data/splits.parquet")
     find_job(first, "simulate.py")
     second = fresh_copy.run(f"{RESULTS}/simulation/data/splits.parquet").fails()
     assert "LockException" in second.output
     output = end(first)
     assert first.returncode == 0, output
-    assert (fresh_copy / f"{RESULTS}/simulation/data/splits.parquet").exists()
+    assert_same_bytes(*(outputs(one, f"{RESULTS}/simulation/data") for one in (finished, fresh_copy)))

@@ -13,20 +13,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
-from comparison import assert_same_bytes, outputs
-from conftest import REPOSITORY, Checkout
-from kills import end
+from comparison import assert_same_bytes, outputs, whole_outputs
+from conftest import LONG, REPOSITORY, Checkout
+from kills import end, wait_for
 
 pytestmark = pytest.mark.slow
 TINY = "results/tiny"
-LONG_CONFIG = "tests/workflow/configs/long.yaml"
-LONG = "results/long"
 STEP1 = f"{LONG}/simulation/step1"
 SECONDS_TO_WAIT, SECONDS_OF_TINY = 1200, 3600
 # MB for a job that runs PyTorch and two Snakemakes, which take about 700 (three attempts are made).
@@ -84,29 +81,18 @@ def running(rule: str) -> str | None:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(slurm, fresh, tmp_path_factory) -> Iterator[Checkout]:
-    """Step 1 of the long config, trained on this machine without Slurm."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    # Shorter: a job is cut off once here.
-    (folder / "shorter.yaml").write_text("training: {epochs: 300}")
-    checkout = fresh.copy(folder / "copy").under(*fresh.configs, LONG_CONFIG, str(folder / "shorter.yaml"))
-    planned = checkout.run(options=["--dry-run"]).ok().output
-    (stack,) = re.findall(r"Training step 1 on simulation, stack (\w+)", planned)
-    checkout.run(f"{STEP1}/{stack}/models.safetensors").ok()
-    yield checkout
-    shutil.rmtree(checkout.folder)
+def undisturbed(slurm, trained) -> Checkout:
+    """Step 1 of the long config, trained on this machine without Slurm; not where there is none to compare it with."""
+    return trained
 
 
 @pytest.fixture
-def training(undisturbed, tmp_path) -> Iterator[Training]:
+def training(undisturbed, untrained) -> Iterator[Training]:
     """The same on Slurm, with the data made and nothing trained."""
-    (models,) = (undisturbed / STEP1).glob("*/models.safetensors")
-    checkout = undisturbed.copy(tmp_path / "copy")
-    shutil.rmtree(checkout / STEP1)
-    one = Training(OnSlurm(checkout.folder, checkout.configs), str(models.relative_to(undisturbed.folder)))
+    checkout, models = untrained
+    one = Training(OnSlurm(checkout.folder, checkout.configs), models)
     yield one
     one.stop()
-    shutil.rmtree(checkout.folder)
 
 
 class Training:
@@ -137,19 +123,7 @@ class Training:
 
     def assert_as(self, undisturbed: Checkout) -> None:
         """Check that it ended with the bytes of one that nothing happened to."""
-        made = (outputs(one, STEP1) for one in (undisturbed, self.checkout))
-        assert_same_bytes(*({name: path for name, path in one.items() if path.suffix != ".part"} for one in made))
-
-
-def wait_for(what: Callable[[], Any], process: subprocess.Popen, told: str) -> Any:
-    """Wait until a function gives something."""
-    deadline = time.monotonic() + SECONDS_TO_WAIT
-    while time.monotonic() < deadline:
-        assert process.poll() is None, f"Snakemake ended before {told}: {process.stdout.read()}"
-        if found := what():
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"{told}: not within {SECONDS_TO_WAIT} s")
+        assert_same_bytes(outputs(undisturbed, STEP1), whole_outputs(self.checkout, STEP1))
 
 
 def script_of(checkout: Checkout, name: str) -> psutil.Process | None:
@@ -177,7 +151,7 @@ def test_the_tiny_preset_makes_the_same_bytes_on_slurm_and_without(slurm, fresh,
 @pytest.mark.parametrize("how", ["cancelled", "killed"])
 def test_a_training_job_that_is_cut_off_is_submitted_again_and_ends_in_the_same_bytes(how, training, undisturbed):
     process = training.start()
-    wait_for(lambda: "checkpoint.pt" in training.files(), process, "a checkpoint was written")
+    wait_for(lambda: "checkpoint.pt" in training.files(), process, "a checkpoint was written", SECONDS_TO_WAIT)
     number = running("train_step1")
     if how == "cancelled":
         subprocess.run(["scancel", number], check=True)
@@ -221,7 +195,7 @@ def test_ctrl_c_takes_a_job_from_slurm_and_one_out_of_time_ends_in_a_sentence(tr
     """And it asks for a GPU where the device is not the CPU."""
     endless = overlay("{device: auto, training: {epochs: 1000000}}")
     stopped = training.start(overlays=[endless])
-    wait_for(lambda: "checkpoint.pt" in training.files(), stopped, "a checkpoint was written")
+    wait_for(lambda: "checkpoint.pt" in training.files(), stopped, "a checkpoint was written", SECONDS_TO_WAIT)
     number = running("train_step1")
     os.killpg(stopped.pid, signal.SIGINT)
     end(stopped, SECONDS_TO_WAIT)
@@ -229,7 +203,7 @@ def test_ctrl_c_takes_a_job_from_slurm_and_one_out_of_time_ends_in_a_sentence(tr
     assert training.files() == {"checkpoint.pt"}
     limits = ["--retries", "0", "--set-resources", "train_step1:runtime=1", "train_step1:slurm_partition=gpu"]
     limited = training.start(*limits, overlays=[endless])
-    number = wait_for(lambda: running("train_step1"), limited, "the job ran")
+    number = wait_for(lambda: running("train_step1"), limited, "the job ran", SECONDS_TO_WAIT)
     asked = subprocess.run(["scontrol", "show", "job", "-d", number], check=True, capture_output=True, text=True).stdout
     assert "GRES=gpu:1" in asked and "Partition=gpu" in asked and "TimeLimit=00:01:00" in asked
     output = end(limited, SECONDS_TO_WAIT)
