@@ -309,7 +309,9 @@ def test_make_verifies_any_folder():
         pytest.skip("make is not installed")
 
     def asked(*settings):
-        plan = subprocess.run([make, "-n", "verify", *settings], cwd=REPOSITORY, capture_output=True, text=True)
+        plan = subprocess.run(
+            [make, "-n", "--no-print-directory", "verify", *settings], cwd=REPOSITORY, capture_output=True, text=True
+        )
         return plan.stdout.splitlines()[-1].partition("verify ")[2]
 
     assert asked() == "results/quick --configfile config/quick.yaml"
