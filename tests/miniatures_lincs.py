@@ -54,21 +54,25 @@ class Miniature:
     expression: dict[str, dict[str, float]]
 
 
-def draw(seed: int = 0) -> Miniature:
-    """Draw the expression, log2 around 8, in which a compound moves a few genes far beyond the clip."""
+def draw(seed: int = 0, alkanes: int = 0) -> Miniature:
+    """Draw the expression, log2 around 8, in which a compound moves a few genes far beyond the clip.
+
+    ``alkanes`` are compounds beside the ten, at most 20 (a plate has 96 wells), for what needs more molecules.
+    """
+    compounds = COMPOUNDS | {f"BRD-K{100 + k:08d}": ("C" * k, ["10", "10", "10"]) for k in range(1, alkanes + 1)}
     rng = np.random.default_rng(seed)
     genes = [{"pr_gene_id": str(100 + k), "pr_gene_symbol": f"G{k}", "pr_gene_title": f"5\" end of {k}",
               "pr_is_lm": str(int(str(100 + k) in LANDMARKS)), "pr_is_bing": "1"} for k in range(20)]  # fmt: skip
-    compounds = [
+    listed = [
         {"pert_id": name, "pert_iname": name.lower(), "pert_type": "trt_cp", "is_touchstone": "0",
          "inchi_key_prefix": "-666", "inchi_key": "-666", "canonical_smiles": smiles, "pubchem_cid": "-666"}
-        for name, (smiles, _) in COMPOUNDS.items() if smiles is not None
+        for name, (smiles, _) in compounds.items() if smiles is not None
     ]  # fmt: skip
     wells, expression = [], {}
     for plate, line, hours in PLATES:
         layout = [("ctl_vehicle", "DMSO", "-666", "-666")] * 2 + [("ctl_untrt", "UnTrt", "-666", "-666")]
         layout += [("trt_sh", "TRCN0000000001", "-666", "-666")]
-        for name, (_, doses) in COMPOUNDS.items():
+        for name, (_, doses) in compounds.items():
             if (name, line) != ("BRD-K00000010", "VCAP"):
                 units = UNITS.get(name, ["um", "\u00b5M", "\u03bcM"])
                 layout += [("trt_cp", name, dose, unit) for dose, unit in zip(doses, units, strict=True)]
@@ -81,7 +85,7 @@ def draw(seed: int = 0) -> Miniature:
             })  # fmt: skip
             values = rng.normal(8, 1, len(genes)) + 5 * (rng.uniform(size=len(genes)) < 0.1)
             expression[f"{plate}:{well}"] = dict(zip((g["pr_gene_id"] for g in genes), values.tolist(), strict=True))
-    return Miniature(wells, compounds, genes, expression)
+    return Miniature(wells, listed, genes, expression)
 
 
 def tsv(rows: list[dict[str, str]]) -> bytes:

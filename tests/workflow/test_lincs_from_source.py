@@ -1,4 +1,4 @@
-"""LINCS from its publishers' addresses to a split data set, in miniature and by both routes."""
+"""LINCS from its publishers' addresses, in miniature: to a split data set by both routes, and to retrieval by CLIP."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import yaml
 from miniatures_lincs import MATRIX, draw, members, publish, write_archive
 from test_bad_input import assert_says
+from test_rxrx19a_from_source import CLIP
 
 REPOSITORY = Path(__file__).parents[2]
 GEO = "lincs/GSE92742_Broad_LINCS_"
@@ -19,11 +20,17 @@ OVERLAP = "results/tiny/lincs/overlap/lincs_curated.csv"
 
 
 @pytest.fixture
-def published(publisher, overlay, tmp_path, monkeypatch):
-    """A web server that holds the miniatures; gives the config whose table of sources has its addresses and digests."""
+def serve(publisher, overlay, tmp_path, monkeypatch):
+    """Let a web server hold a miniature; gives a config whose table of sources has its addresses and digests."""
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "127.0.0.1")
-    miniature = draw()
+    return lambda miniature, **settings: overlay(
+        yaml.safe_dump(settings | {"downloads": hold(publisher, tmp_path, miniature)}), "lincs.yaml"
+    )
+
+
+def hold(publisher, tmp_path, miniature):
+    """Put both publishers' files on the server; give the settings of downloads that go there."""
     served = publish(tmp_path / "raw", miniature)
     archive = write_archive(tmp_path / "infocore.zip", members(miniature))
     publisher.files = {f"/{name}": content for name, content in served.items()}
@@ -37,15 +44,12 @@ def published(publisher, overlay, tmp_path, monkeypatch):
             if file["name"] in digests:
                 file |= {"bytes": len(served[file["name"]]), "digest": f"sha512:{digests[file['name']]}"}
     (tmp_path / "sources.yaml").write_text(yaml.safe_dump(table))
-    settings = {
-        "datasets": ["lincs", "lincs_curated"],
-        "downloads": {"table": str(tmp_path / "sources.yaml"), "retries": 0, "timeout_seconds": 5},
-    }
-    return overlay(yaml.safe_dump(settings), "lincs.yaml")
+    return {"table": str(tmp_path / "sources.yaml"), "retries": 0, "timeout_seconds": 5}
 
 
 @pytest.mark.slow
-def test_from_the_publishers_to_a_split_data_set(fresh_copy, published, publisher):
+def test_from_the_publishers_to_a_split_data_set(fresh_copy, serve, publisher):
+    published = serve(draw(), datasets=["lincs", "lincs_curated"])
     name = f"/{MATRIX}.gz"
     cut = len(publisher.files[name]) // 2
     publisher.plans[name] = [{"cut": cut}]
@@ -78,6 +82,33 @@ def test_from_the_publishers_to_a_split_data_set(fresh_copy, published, publishe
     assert fresh_copy.plan(*SPLITS, overlays=[published]) == {}
     assert "unpack_gctx" in fresh_copy.plan(SPLITS[0], overlays=[published, other])
     assert len(publisher.asked) == asked
+
+
+@pytest.mark.slow
+def test_from_the_publisher_to_retrieval(fresh_copy, serve):
+    published = serve(
+        draw(alkanes=17), datasets=["lincs"], data={"lincs": CLIP}, families={"screen": {"training": {"batch_size": 4}}}
+    )
+    target, data = "results/tiny/lincs/retrieval.csv", fresh_copy / "results/tiny/lincs/data"
+    counts = fresh_copy.run(target, overlays=[published]).counts
+    assert counts["download_file"] == 4 and counts["unpack_gctx"] == counts["train_mol2vec"] == 1
+    molecules = pq.read_table(data / "view2.parquet").drop_columns("id").to_pylist()
+    assert len(molecules) == 4 + 17 and {len(one) for one in molecules} == {8}, "as wide as the preset's Mol2vec"
+    assert len({tuple(one.values()) for one in molecules}) > 17, "each its own, but for long alkanes"
+    groups, fold = (pq.read_table(data / f"{name}.parquet") for name in ("pairs", "splits"))
+    tested = {
+        group
+        for group, split in zip(groups["group"].to_pylist(), fold["fold_0"].to_pylist(), strict=True)
+        if split == "test"
+    }
+    with (fresh_copy / target).open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert {row["title"] for row in rows} == {"LINCS L1000 (GSE92742)"} and {row["stand_in"] for row in rows} == {
+        "False"
+    }
+    assert {"clip", "linear_cca", "ridge_fingerprints", "random"} <= {row["method"] for row in rows}
+    assert {int(row["molecules"]) for row in rows if not row["cell_line"]} == {len(tested)} and len(tested) > 1
+    assert fresh_copy.plan(target, overlays=[published]) == {}
 
 
 def test_what_lincs_needs_is_listed(fresh_copy, overlay):
