@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -59,8 +61,12 @@ def scripts_of(process: subprocess.Popen) -> list[psutil.Process]:
 
 
 def end(process: subprocess.Popen, seconds: float = SECONDS_TO_WAIT) -> str:
-    """Collect what Snakemake said, when it ends."""
-    output, _ = process.communicate(timeout=seconds)
+    """Collect what Snakemake said, when it ends; one that does not is killed, with its jobs."""
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
     return output
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import os
 import random
+import shutil
 import signal
 import time
 from contextlib import suppress
 
 import psutil
+import pytest
 from comparison import assert_same_bytes, outputs, whole_outputs
 from conftest import SECONDS
 from kills import assert_no_half_file, end, random_moments, scripts_of
 
 RESULTS = "results/tiny"
-KILLS = 3
+KILLS, MANY_KILLS = 3, 20
 
 
 def test_every_table_of_the_tiny_preset_holds_what_it_should(finished):
@@ -46,19 +48,46 @@ def test_every_table_of_the_tiny_preset_holds_what_it_should(finished):
 
 def test_the_same_bytes_again_after_three_kills_at_random_moments(fresh_copy, finished):
     """Every table, model and figure; logs and benchmarks hold times and are not compared."""
-    whole, checkout = outputs(finished, RESULTS), fresh_copy
-    written = finished.times(RESULTS).values()
-    seconds = (max(written) - min(written)) / 1e9
-    moments = random_moments()
-    killed = [_kill(checkout, moments, 0.4 * seconds) for _ in range(KILLS)]
+    seconds, moments = _seconds(finished), random_moments()
+    killed = [_kill(fresh_copy, moments, 0.4 * seconds) for _ in range(KILLS)]
     print(f"killed, of a run of {seconds:.0f} s: {killed}")
     assert any(killed)
-    assert_no_half_file(outputs(checkout, RESULTS), whole)
+    assert_no_half_file(outputs(fresh_copy, RESULTS), outputs(finished, RESULTS))
+    _assert_ends_as(finished, fresh_copy)
+
+
+@pytest.mark.slow
+def test_the_same_bytes_again_after_twenty_kills_at_random_moments(fresh, finished, tmp_path):
+    """A run that gets to its end between them is compared, and the next is begun."""
+    seconds, moments = _seconds(finished), random_moments()
+    whole, killed, runs = outputs(finished, RESULTS), [], 1
+    checkout = fresh.copy(tmp_path / "0")
+    while len(killed) < MANY_KILLS:
+        if what := _kill(checkout, moments, 0.2 * seconds):
+            killed.append(what)
+        assert_no_half_file(outputs(checkout, RESULTS), whole)
+        if set(whole) <= set(outputs(checkout, RESULTS)):
+            _assert_ends_as(finished, checkout)
+            shutil.rmtree(checkout.folder)
+            checkout, runs = fresh.copy(tmp_path / str(runs)), runs + 1
+    _assert_ends_as(finished, checkout)
+    print(f"killed, in {runs} runs of {seconds:.0f} s: {killed}")
+    shutil.rmtree(checkout.folder)
+
+
+def _seconds(finished) -> float:
+    """How long the finished run took."""
+    written = finished.times(RESULTS).values()
+    return (max(written) - min(written)) / 1e9
+
+
+def _assert_ends_as(finished, checkout) -> None:
+    """Check that the same command comes to its end, with the bytes of the finished run."""
     # In a process of its own, where texts have other hashes, and so sets another order.
     process = checkout.start()
     said = end(process, SECONDS)
     assert process.returncode == 0, said
-    assert_same_bytes(whole, whole_outputs(checkout, RESULTS))
+    assert_same_bytes(outputs(finished, RESULTS), whole_outputs(checkout, RESULTS))
 
 
 def _kill(checkout, moments: random.Random, latest: float) -> str:
